@@ -1,0 +1,198 @@
+#include "actor.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "calls.h"
+#include "throw.h"
+
+namespace closewait::glue {
+
+// A job with its own copy of every byte, and the way back to the arrays they came from.
+struct Actor::Submission final : os::Job, Keeper {
+  struct Region {
+    std::unique_ptr<char[]> bytes;
+    size_t length;
+    napi_ref array;  // null for input
+    bool payload;
+  };
+
+  std::vector<Region> regions;
+  struct iovec vectors[os::kVectors];
+
+  void* Keep(napi_env env, napi_value array, void* data, size_t length, Flow flow,
+             bool payload) override {
+    Region region = {};
+    // One byte at least, so that an empty region still has an address.
+    region.bytes.reset(new (std::nothrow) char[length + 1]);
+    if (region.bytes == nullptr) return nullptr;
+    region.length = length;
+    region.payload = payload;
+    // Output keeps what is there too: the kernel may write less than there is room for.
+    if (length > 0 && !(payload && flow == Flow::kOut)) {
+      std::memcpy(region.bytes.get(), data, length);
+    }
+    if (flow != Flow::kIn) napi_create_reference(env, array, 1, &region.array);
+    regions.push_back(std::move(region));
+    return regions.back().bytes.get();
+  }
+
+  void CopyBack(napi_env env) {
+    size_t left = call.result > 0 ? static_cast<size_t>(call.result) : 0;
+    for (Region& region : regions) {
+      if (region.array == nullptr) continue;
+      size_t length = region.payload ? std::min(left, region.length) : region.length;
+      if (region.payload) left -= length;
+      napi_value array = nullptr;
+      void* data = nullptr;
+      size_t elements = 0;
+      napi_typedarray_type type;
+      if (napi_get_reference_value(env, region.array, &array) != napi_ok ||
+          napi_get_typedarray_info(env, array, &type, &elements, &data, nullptr, nullptr) !=
+              napi_ok) {
+        continue;
+      }
+      // An array that was detached or shrunk meanwhile has no room for what came.
+      length = std::min(length, elements * ElementSize(type));
+      if (data != nullptr && length > 0) std::memcpy(data, region.bytes.get(), length);
+    }
+  }
+
+  void Release(napi_env env) {
+    for (Region& region : regions) {
+      if (region.array != nullptr) napi_delete_reference(env, region.array);
+    }
+  }
+};
+
+void Actor::Export(Napi::Env env, Napi::Object exports) {
+  exports.Set("Actor", DefineClass(env, "Actor",
+                                   {InstanceMethod("start", &Actor::Start),
+                                    InstanceMethod("submit", &Actor::Submit),
+                                    InstanceMethod("cancel", &Actor::Cancel),
+                                    InstanceMethod("stop", &Actor::StopMethod)}));
+}
+
+Actor::Actor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Actor>(info), env_(info.Env()) {
+  if (!info[0].IsFunction()) {
+    ThrowType(env_, "Actor", "done", "a function", info[0]);
+    return;
+  }
+  done_ = Napi::Persistent(info[0].As<Napi::Function>());
+}
+
+Actor::~Actor() { Close(); }
+
+Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
+  std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "actor";
+  int netns = info[1].IsNumber() ? info[1].As<Napi::Number>().Int32Value() : -1;
+  if (thread_ != nullptr) return Napi::Number::New(env_, -EALREADY);
+  napi_value label = Napi::String::New(env_, "closewait actor");
+  if (napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this,
+                                      OnDone, &wake_) != napi_ok) {
+    return Napi::Number::New(env_, -ENOMEM);
+  }
+  napi_unref_threadsafe_function(env_, wake_);
+  napi_threadsafe_function wake = wake_;
+  thread_ = std::make_unique<os::Actor>(
+      [](void* context) {
+        napi_call_threadsafe_function(static_cast<napi_threadsafe_function>(context), nullptr,
+                                      napi_tsfn_nonblocking);
+      },
+      wake);
+  int result = thread_->Start(name.c_str(), netns);
+  // Registered after the function above, so it runs before that one's own clean-up: the thread is
+  // gone before what it would call is.
+  napi_add_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+  if (result != 0) Close();
+  return Napi::Number::New(env_, result);
+}
+
+Napi::Value Actor::Submit(const Napi::CallbackInfo& info) {
+  napi_value values[kMostArguments + 2];
+  size_t count = std::min(info.Length(), kMostArguments + 2);
+  for (size_t i = 0; i < count; i++) values[i] = info[i];
+  int row = count > 1 && info[1].IsNumber() ? info[1].As<Napi::Number>().Int32Value() : -1;
+  if (row < 0 || row >= os::kCallCount) {
+    ThrowRange(env_, "submit", "call", "the index of a call", info[1]);
+    return env_.Undefined();
+  }
+  auto submission = std::make_unique<Submission>();
+  submission->id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
+  submission->call.vectors = submission->vectors;
+  if (!ParseArguments(env_, os::kCalls[row], values + 2, count - 2, *submission,
+                      submission->call)) {
+    submission->Release(env_);
+    return env_.Undefined();
+  }
+  if (thread_ == nullptr || !thread_->Submit(submission.get())) {
+    submission->Release(env_);
+    return Napi::Boolean::New(env_, false);
+  }
+  submission.release();
+  if (outstanding_++ == 0) {
+    napi_ref_threadsafe_function(env_, wake_);
+    Ref();
+  }
+  return Napi::Boolean::New(env_, true);
+}
+
+void Actor::Cancel(const Napi::CallbackInfo& info) {
+  if (thread_ == nullptr || !info[0].IsNumber()) return;
+  thread_->Cancel(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+}
+
+void Actor::StopMethod(const Napi::CallbackInfo&) {
+  if (thread_ == nullptr) return;
+  thread_->Stop();
+  Deliver(env_);
+  Close();
+}
+
+void Actor::OnDone(napi_env env, napi_value, void* context, void*) {
+  // Without an environment the clean-up hook has already taken the jobs.
+  if (env != nullptr) static_cast<Actor*>(context)->Deliver(env);
+}
+
+void Actor::Deliver(napi_env env) {
+  if (thread_ == nullptr) return;
+  Napi::HandleScope scope(env);
+  for (os::Job* job : thread_->TakeDone()) {
+    std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
+    submission->CopyBack(env);
+    submission->Release(env);
+    if (--outstanding_ == 0) {
+      napi_unref_threadsafe_function(env, wake_);
+      Unref();
+    }
+    napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(submission->id)),
+                              ToNumber(env, submission->call.result)};
+    napi_value ignored = nullptr;
+    napi_value receiver = Napi::Env(env).Global();
+    if (napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored) != napi_ok) return;
+  }
+}
+
+// Stops the thread and drops what it held, without calling JavaScript. Idempotent.
+void Actor::Close() {
+  if (thread_ == nullptr) return;
+  thread_->Stop();
+  for (os::Job* job : thread_->TakeDone()) {
+    std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
+    submission->Release(env_);
+  }
+  thread_.reset();
+  napi_remove_env_cleanup_hook(env_, OnEnvironmentEnd, this);
+  napi_release_threadsafe_function(wake_, napi_tsfn_abort);
+  wake_ = nullptr;
+}
+
+void Actor::OnEnvironmentEnd(void* self) { static_cast<Actor*>(self)->Close(); }
+
+}  // namespace closewait::glue

@@ -1,0 +1,47 @@
+// A thread for blocking calls, as JavaScript holds it.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "../os/actor.h"
+
+namespace closewait::glue {
+
+// new Actor(done: (id: number, result: number) => void)
+//   start(name: string, netns: number): number   0 or -errno
+//   submit(id, call, ...arguments): boolean       false: it has stopped
+//   cancel(id): void
+//   stop(): void                                  calls done for what was still out, then joins
+//
+// `call` is an index into the rows of os::kCalls. The bytes of a submitted call are copied, so that
+// JavaScript may move or free its arrays while the thread blocks; output is copied back just before
+// `done`. An actor with calls out keeps the event loop alive; one without does not.
+class Actor final : public Napi::ObjectWrap<Actor> {
+ public:
+  static void Export(Napi::Env env, Napi::Object exports);
+  explicit Actor(const Napi::CallbackInfo& info);
+  ~Actor() override;
+
+ private:
+  struct Submission;
+
+  Napi::Value Start(const Napi::CallbackInfo& info);
+  Napi::Value Submit(const Napi::CallbackInfo& info);
+  void Cancel(const Napi::CallbackInfo& info);
+  void StopMethod(const Napi::CallbackInfo& info);
+
+  void Deliver(napi_env env);
+  void Close();
+  static void OnDone(napi_env env, napi_value callback, void* context, void* data);
+  static void OnEnvironmentEnd(void* self);
+
+  Napi::Env env_;
+  Napi::FunctionReference done_;
+  napi_threadsafe_function wake_ = nullptr;
+  std::unique_ptr<os::Actor> thread_;
+  size_t outstanding_ = 0;
+};
+
+}  // namespace closewait::glue

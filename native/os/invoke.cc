@@ -1,0 +1,162 @@
+#include "invoke.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <mutex>
+
+// long closewait_syscall(CancelFlag*, long number, long a, long b, long c, long d, long e, long f)
+//
+// begin..end is the stretch in which an interrupt must not be lost: the flag has been or is about
+// to be read, and the kernel has not been left. The handler moves a thread caught there to
+// `cancelled`. A thread at `end` carries a result, and keeps it: nothing that happened is undone.
+#if defined(__x86_64__)
+asm(R"(
+  .text
+  .p2align 4
+  .globl closewait_syscall
+  .hidden closewait_syscall
+  .type closewait_syscall, @function
+closewait_syscall:
+  .cfi_startproc
+  mov %rdi, %r11
+  mov %rsi, %rax
+  mov %rdx, %rdi
+  mov %rcx, %rsi
+  mov %r8, %rdx
+  mov %r9, %r10
+  mov 8(%rsp), %r8
+  mov 16(%rsp), %r9
+  .globl closewait_syscall_begin
+  .hidden closewait_syscall_begin
+closewait_syscall_begin:
+  cmpl $0, (%r11)
+  jne closewait_syscall_cancelled
+  syscall
+  .globl closewait_syscall_end
+  .hidden closewait_syscall_end
+closewait_syscall_end:
+  ret
+  .globl closewait_syscall_cancelled
+  .hidden closewait_syscall_cancelled
+closewait_syscall_cancelled:
+  mov $-4, %rax
+  ret
+  .cfi_endproc
+  .size closewait_syscall, . - closewait_syscall
+)");
+#elif defined(__aarch64__)
+asm(R"(
+  .text
+  .p2align 2
+  .globl closewait_syscall
+  .hidden closewait_syscall
+  .type closewait_syscall, %function
+closewait_syscall:
+  .cfi_startproc
+  mov x9, x0
+  mov x8, x1
+  mov x0, x2
+  mov x1, x3
+  mov x2, x4
+  mov x3, x5
+  mov x4, x6
+  mov x5, x7
+  .globl closewait_syscall_begin
+  .hidden closewait_syscall_begin
+closewait_syscall_begin:
+  ldr w10, [x9]
+  cbnz w10, closewait_syscall_cancelled
+  svc #0
+  .globl closewait_syscall_end
+  .hidden closewait_syscall_end
+closewait_syscall_end:
+  ret
+  .globl closewait_syscall_cancelled
+  .hidden closewait_syscall_cancelled
+closewait_syscall_cancelled:
+  mov x0, #-4
+  ret
+  .cfi_endproc
+  .size closewait_syscall, . - closewait_syscall
+)");
+#else
+#error "closewait_syscall is written for x86-64 and aarch64"
+#endif
+
+static_assert(EINTR == 4, "the assembly above returns -EINTR as a number");
+
+extern "C" {
+__attribute__((visibility("hidden"))) long closewait_syscall(closewait::os::CancelFlag*, long, long,
+                                                             long, long, long, long, long);
+extern __attribute__((visibility("hidden"))) const char closewait_syscall_begin[];
+extern __attribute__((visibility("hidden"))) const char closewait_syscall_end[];
+extern __attribute__((visibility("hidden"))) const char closewait_syscall_cancelled[];
+}
+
+namespace closewait::os {
+namespace {
+
+int interrupt_signal = 0;
+
+void OnInterrupt(int, siginfo_t*, void* context) {
+  auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
+#if defined(__x86_64__)
+  auto* counter = reinterpret_cast<uintptr_t*>(&machine->gregs[REG_RIP]);
+#else
+  auto* counter = reinterpret_cast<uintptr_t*>(&machine->pc);
+#endif
+  if (*counter >= reinterpret_cast<uintptr_t>(closewait_syscall_begin) &&
+      *counter < reinterpret_cast<uintptr_t>(closewait_syscall_end)) {
+    *counter = reinterpret_cast<uintptr_t>(closewait_syscall_cancelled);
+  }
+}
+
+// Real-time signals have no meaning of their own; the highest are the least likely to be wanted by
+// another addon, and one whose action is not the default belongs to somebody.
+int ClaimSignal() {
+  for (int number = SIGRTMAX - 1; number > SIGRTMIN; number--) {
+    struct sigaction current = {};
+    if (sigaction(number, nullptr, &current) != 0 || current.sa_handler != SIG_DFL) continue;
+    struct sigaction action = {};
+    action.sa_sigaction = OnInterrupt;
+    action.sa_flags = SA_SIGINFO;  // no SA_RESTART: ending the call is the point
+    sigfillset(&action.sa_mask);
+    if (sigaction(number, &action, nullptr) != 0) return -errno;
+    interrupt_signal = number;
+    return 0;
+  }
+  return -EBUSY;
+}
+
+}  // namespace
+
+long Invoke(CancelFlag* cancelled, long number, const long args[6]) {
+  return closewait_syscall(cancelled, number, args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+long Invoke(long number, const long args[6]) {
+  static CancelFlag never = 0;
+  return Invoke(&never, number, args);
+}
+
+int PrepareInterrupts() {
+  static std::mutex mutex;
+  std::lock_guard<std::mutex> lock(mutex);
+  return interrupt_signal != 0 ? 0 : ClaimSignal();
+}
+
+void AcceptInterrupts() {
+  sigset_t all_but_one;
+  sigfillset(&all_but_one);
+  sigdelset(&all_but_one, interrupt_signal);
+  pthread_sigmask(SIG_SETMASK, &all_but_one, nullptr);
+}
+
+void Interrupt(int tid) { syscall(SYS_tgkill, getpid(), tid, interrupt_signal); }
+
+}  // namespace closewait::os

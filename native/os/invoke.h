@@ -1,0 +1,31 @@
+// The only instruction in this addon that enters the kernel on a caller's behalf.
+#pragma once
+
+namespace closewait::os {
+
+// Set to 1 by the thread that wants a call on another thread to end.
+using CancelFlag = volatile int;
+
+// Makes system call `number` and returns its result, or -errno. errno itself is not touched.
+//
+// If *cancelled becomes 1 before the kernel is entered, the call is not made; if Interrupt() is
+// sent while the kernel blocks, the call ends. Both return -EINTR. There is no window between the
+// two: the signal handler looks at the interrupted instruction, so a wake-up cannot be lost
+// between the test of the flag and the system call.
+long Invoke(CancelFlag* cancelled, long number, const long args[6]);
+
+// Makes system call `number` with nobody to cancel it.
+long Invoke(long number, const long args[6]);
+
+// Installs the handler behind Interrupt() once per process, on a real-time signal that is still at
+// its default action. Returns 0 or -errno (-EBUSY: every real-time signal is taken).
+int PrepareInterrupts();
+
+// Opens the calling thread to Interrupt(), and closes it to every other signal: those belong to
+// the process's main thread.
+void AcceptInterrupts();
+
+// Ends the call that thread `tid` of this process is blocked in. The flag must be set first.
+void Interrupt(int tid);
+
+}  // namespace closewait::os

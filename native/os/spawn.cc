@@ -1,0 +1,169 @@
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <vector>
+
+namespace closewait::os {
+namespace {
+
+struct Failure {
+  int step;
+  int error;
+};
+
+// Pointers to the strings of a block, with the null that ends an argument vector. The block ends
+// in NUL: the caller has checked.
+std::vector<char*> Strings(long block, long length) {
+  std::vector<char*> strings;
+  char* text = reinterpret_cast<char*>(block);
+  for (char* end = text + length; text < end; text += strlen(text) + 1) strings.push_back(text);
+  strings.push_back(nullptr);
+  return strings;
+}
+
+// Everything from here to Child() runs between clone and exec in a copy of a process with threads:
+// only async-signal-safe calls, no allocation, no locks.
+
+bool WriteFile(const char* path, const char* text) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t length = static_cast<ssize_t>(strlen(text));
+  bool written = write(fd, text, length) == length;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return written;
+}
+
+struct Plan {
+  const char* path;
+  char** argv;
+  char** envp;
+  const int* stdio;
+  unsigned flags;
+  pid_t parent;
+  char uid_map[32];
+  char gid_map[32];
+};
+
+bool MapUser(const Plan& plan) {
+  return (WriteFile("/proc/self/setgroups", "deny") || errno == ENOENT) &&
+         WriteFile("/proc/self/uid_map", plan.uid_map) &&
+         WriteFile("/proc/self/gid_map", plan.gid_map);
+}
+
+// Lifts the three above 2 first: one of them may be 0, 1 or 2 in another's place.
+bool PlaceDescriptors(const int* stdio) {
+  int lifted[3];
+  for (int i = 0; i < 3; i++) {
+    lifted[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+    if (lifted[i] < 0) return false;
+  }
+  for (int i = 0; i < 3; i++) {
+    if (dup2(lifted[i], i) < 0) return false;
+  }
+  return true;
+}
+
+void ResetSignals() {
+  for (int number = 1; number < NSIG; number++) {
+    if (number != SIGKILL && number != SIGSTOP) signal(number, SIG_DFL);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+[[noreturn]] void Child(const Plan& plan, int report) {
+  int step = kUserMap;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // The parent may have died before the line above; a new user namespace does not hide its pid.
+  if (getppid() != plan.parent) _exit(127);
+  if ((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) {
+    step = kDescriptors;
+    // Nothing but the three is passed on: a socket that leaks into a program stays open there.
+    if (PlaceDescriptors(plan.stdio) &&
+        syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
+      step = kExec;
+      ResetSignals();
+      execve(plan.path, plan.argv, plan.envp);
+    }
+  }
+  Failure failure = {step, errno};
+  if (write(report, &failure, sizeof(failure)) < 0) _exit(126);
+  _exit(127);
+}
+
+}  // namespace
+
+long Spawn(Call& call) {
+  int* child = reinterpret_cast<int*>(call.args[5]);
+  child[0] = child[1] = -1;
+  child[2] = kClone;
+
+  std::vector<char*> argv = Strings(call.args[1], call.lengths[1]);
+  std::vector<char*> envp = Strings(call.args[2], call.lengths[2]);
+  Plan plan = {};
+  plan.path = reinterpret_cast<const char*>(call.args[0]);
+  plan.argv = argv.data();
+  plan.envp = envp.data();
+  plan.stdio = reinterpret_cast<const int*>(call.args[3]);
+  plan.flags = static_cast<unsigned>(call.args[4]);
+  if ((plan.flags & ~(CLONE_NEWUSER | CLONE_NEWNET)) != 0) return -EINVAL;
+  plan.parent = getpid();
+  snprintf(plan.uid_map, sizeof(plan.uid_map), "0 %u 1", geteuid());
+  snprintf(plan.gid_map, sizeof(plan.gid_map), "0 %u 1", getegid());
+
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) {
+    child[2] = kPipe;
+    return -errno;
+  }
+  // Every signal is held back across the clone: a handler of the parent must not run in the copy.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int pidfd = -1;
+  long pid = syscall(SYS_clone, plan.flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, 0);
+  if (pid == 0) Child(plan, report[1]);
+  int error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  close(report[1]);
+
+  Failure failure = {};
+  if (pid > 0) {
+    // The pipe closes at exec; until then the child holds its other end.
+    ssize_t length;
+    do length = read(report[0], &failure, sizeof(failure));
+    while (length < 0 && errno == EINTR);
+    if (length == sizeof(failure)) {
+      siginfo_t info;
+      while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
+      }
+      close(pidfd);
+      child[2] = failure.step;
+      error = failure.error;
+      pid = -1;
+    }
+  }
+  close(report[0]);
+  if (pid < 0) return -error;
+  child[0] = static_cast<int>(pid);
+  child[1] = pidfd;
+  child[2] = 0;
+  return pid;
+}
+
+}  // namespace closewait::os

@@ -1,0 +1,86 @@
+/**
+ * What the article's programs take from stdio.h, over read(2) and write(2): they block, and no event loop turns.
+ */
+import * as sys from '../syscall/sys.js';
+
+const STDIN = 0;
+const STDOUT = 1;
+const STDERR = 2;
+const NEWLINE = 0x0a;
+
+/** Prints to standard output at once: unlike printf() into a pipe, nothing waits in a buffer. */
+export function print(text: string | Uint8Array): void {
+  writeAll(STDOUT, text);
+}
+
+/** Prints a line to standard error. */
+export function complain(line: string): void {
+  writeAll(STDERR, `${line}\n`);
+}
+
+/** Writes all of it, however many calls that takes. */
+export function writeAll(fd: number, data: string | Uint8Array): void {
+  let rest = typeof data === 'string' ? Buffer.from(data) : data;
+  while (rest.length > 0) {
+    rest = rest.subarray(restarted(fd, sys.POLLOUT, () => sys.write(fd, rest)));
+  }
+}
+
+/** Reads once, for as long as it takes: 0 is the end. */
+export function readOnce(fd: number, buffer: Uint8Array): number {
+  return restarted(fd, sys.POLLIN, () => sys.read(fd, buffer));
+}
+
+/** Reads standard input by lines, as fgets(3) does. */
+export class LineReader {
+  readonly #chunk = new Uint8Array(4096);
+  #pending: Uint8Array = new Uint8Array(0);
+
+  /**
+   * Returns one line with its newline, or its first `size` - 1 bytes if it is longer; undefined at the end.
+   *
+   * A last line without a newline is returned as it is.
+   */
+  fgets(size: number): Uint8Array | undefined {
+    for (;;) {
+      const newline = this.#pending.subarray(0, size - 1).indexOf(NEWLINE);
+      if (newline >= 0) return this.#take(newline + 1);
+      if (this.#pending.length >= size - 1) return this.#take(size - 1);
+      const length = readOnce(STDIN, this.#chunk);
+      if (length === 0) return this.#pending.length > 0 ? this.#take(size - 1) : undefined;
+      this.#pending = Buffer.concat([this.#pending, this.#chunk.subarray(0, length)]);
+    }
+  }
+
+  #take(length: number): Uint8Array {
+    const line = this.#pending.subarray(0, length);
+    this.#pending = this.#pending.subarray(length);
+    return line;
+  }
+}
+
+/**
+ * Makes the call again after a signal, and after the descriptor was not ready.
+ *
+ * Node's own signal handlers do not all restart the call they interrupt, and whoever shares a terminal or a pipe with
+ * us may have made it non-blocking.
+ */
+export function restarted<T>(fd: number, events: number, call: () => T): T {
+  for (;;) {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof sys.SyscallError)) throw error;
+      if (error.code === 'EAGAIN') waitFor(fd, events);
+      else if (error.code !== 'EINTR') throw error;
+    }
+  }
+}
+
+function waitFor(fd: number, events: number): void {
+  try {
+    sys.poll([{ fd, events }], -1);
+  } catch (error) {
+    if (!(error instanceof sys.SyscallError && error.code === 'EINTR')) throw error;
+  }
+}

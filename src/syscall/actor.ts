@@ -1,0 +1,204 @@
+import { type Call, failure, roomFor, type SyscallFunction } from './call.js';
+import * as descriptor from './descriptor.js';
+import { AbortError, argumentError, CANCELLED, SyscallError } from './error.js';
+import * as message from './message.js';
+import { type NativeActor, native } from './native.js';
+import * as process from './process.js';
+import * as socket from './socket.js';
+
+/** The calls an actor makes, by the names they have in `closewait/syscall`. */
+const calls = {
+  socket: socket.socket,
+  socketpair: socket.socketpair,
+  bind: socket.bind,
+  listen: socket.listen,
+  accept: socket.accept,
+  accept4: socket.accept4,
+  connect: socket.connect,
+  send: socket.send,
+  sendto: socket.sendto,
+  recv: socket.recv,
+  shutdown: socket.shutdown,
+  getsockname: socket.getsockname,
+  getpeername: socket.getpeername,
+  getsockopt: socket.getsockopt,
+  setsockopt: socket.setsockopt,
+  attachFilter: socket.attachFilter,
+  read: descriptor.read,
+  write: descriptor.write,
+  readv: descriptor.readv,
+  writev: descriptor.writev,
+  close: descriptor.close,
+  dup: descriptor.dup,
+  dup3: descriptor.dup3,
+  open: descriptor.open,
+  pipe2: descriptor.pipe2,
+  eventfd: descriptor.eventfd,
+  fcntl: descriptor.fcntl,
+  ioctl: descriptor.ioctl,
+  poll: descriptor.poll,
+  epoll_create1: descriptor.epoll_create1,
+  epoll_ctl: descriptor.epoll_ctl,
+  epoll_wait: descriptor.epoll_wait,
+  sendmsg: message.sendmsg,
+  recvmsg: message.recvmsg,
+  clock_gettime: process.clock_gettime,
+  nanosleep: process.nanosleep,
+  gettid: process.gettid,
+  setns: process.setns,
+  unshare: process.unshare,
+  pidfd_open: process.pidfd_open,
+  pidfd_getfd: process.pidfd_getfd,
+  pidfd_send_signal: process.pidfd_send_signal,
+  waitid: process.waitid,
+  spawn: process.spawn,
+} as const;
+
+/** What any call of an actor takes after its own arguments. */
+export interface CallOptions {
+  /** Ends the call: it rejects with AbortError, unless the kernel was faster. */
+  readonly signal: AbortSignal;
+}
+
+type Required_<A extends unknown[]> = A extends [infer H, ...infer T] ? [H, ...Required_<T>] : [];
+type WithOptions<A extends unknown[]> =
+  | A
+  | [...A, options: CallOptions]
+  | [...Required_<A>, options: CallOptions];
+
+/** The calls of `closewait/syscall` as promises, each taking `{signal}` as a last argument. */
+export type ActorCalls = {
+  readonly [K in keyof typeof calls]: (typeof calls)[K] extends SyscallFunction<infer A, infer R>
+    ? (...args: WithOptions<A>) => Promise<R>
+    : never;
+};
+
+interface Pending {
+  settle(result: number): void;
+}
+
+function optionsIn(args: unknown[]): CallOptions | undefined {
+  const last = args.at(-1);
+  if (typeof last !== 'object' || last === null || !('signal' in last)) return undefined;
+  const { signal } = last;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw argumentError('signal', 'an AbortSignal', signal);
+  }
+  args.pop();
+  return signal === undefined ? undefined : { signal };
+}
+
+/** An actor's thread without its calls; see Actor. */
+class ActorThread implements AsyncDisposable {
+  readonly name: string;
+  readonly #pending = new Map<number, Pending>();
+  readonly #thread: NativeActor;
+  #lastId = 0;
+  #stopped = false;
+
+  constructor(name: string, netns: number) {
+    this.name = name;
+    this.#thread = new native.Actor((id, result) => {
+      const pending = this.#pending.get(id);
+      this.#pending.delete(id);
+      pending?.settle(result);
+    });
+    const result = this.#thread.start(name, netns);
+    if (result < 0) {
+      throw new SyscallError(netns < 0 ? 'pthread_create' : 'setns', result, { path: name });
+    }
+  }
+
+  /** How many calls are queued or under way. */
+  get outstanding(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Ends every call of the actor with AbortError and its thread. Idempotent. A program that the thread had spawned dies
+   * with it.
+   */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#thread.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** Queues a call. Arguments are copied before this returns. */
+  submit<A extends unknown[], R>(fn: SyscallFunction<A, R>, rest: unknown[]): Promise<R> {
+    return new Promise((resolve, reject) => {
+      const args = rest as A;
+      const signal = optionsIn(rest)?.signal;
+      const row: Call<A, R> = fn.row(...args);
+      const name = row.syscall ?? row.name;
+      const cancelled = (): AbortError =>
+        signal?.aborted
+          ? new AbortError(name, 'its signal was aborted', { cause: signal.reason })
+          : new AbortError(name, `actor ${this.name} was stopped`);
+      if (this.#stopped || signal?.aborted) throw cancelled();
+
+      const room = roomFor(row);
+      const entered: unknown[] = row.enter === undefined ? args : row.enter(room, ...args);
+      const id = ++this.#lastId;
+      const onAbort = (): void => this.#thread.cancel(id);
+      if (!this.#thread.submit(id, native.calls.indexOf(row.name), ...entered)) throw cancelled();
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#pending.set(id, {
+        settle(result) {
+          signal?.removeEventListener('abort', onAbort);
+          if (result >= 0) {
+            resolve(row.leave === undefined ? (result as R) : row.leave(result, entered, room));
+            return;
+          }
+          const error = failure(row, result, args);
+          reject(error.code === CANCELLED ? cancelled() : error);
+        },
+      });
+    });
+  }
+}
+
+for (const [name, fn] of Object.entries(calls)) {
+  Object.defineProperty(ActorThread.prototype, name, {
+    value(this: ActorThread, ...args: unknown[]) {
+      return this.submit(fn as unknown as SyscallFunction<unknown[], unknown>, args);
+    },
+  });
+}
+
+/** Where and as what an actor runs. */
+export interface ActorOptions {
+  /** Shows in ps and top (15 bytes of it) and in errors. */
+  readonly name?: string;
+  /** A descriptor of the network namespace to live in; it stays the caller's. Left out: the caller's namespace. */
+  readonly netns?: number;
+}
+
+/**
+ * A native thread that makes the calls of `closewait/syscall`, in the order they were asked for, each as a promise. It
+ * blocks where C would block, and nobody waits through libuv. An idle actor does not keep the process alive; a call under
+ * way does.
+ *
+ * A call can be cancelled by an AbortSignal. What the kernel has done is never thrown away: a call that finished before
+ * the abort reached it resolves as usual. A read that one actor is blocked in keeps the descriptor alive when another
+ * closes it: no FIN leaves until that read returns, so abort the read first.
+ */
+export type Actor = Omit<ActorThread, 'submit'> & ActorCalls;
+
+export const Actor = {
+  /**
+   * Starts an actor. Throws SyscallError if there can be no thread, or if the namespace cannot be entered.
+   *
+   * @example
+   * await using server = await Actor.start({ name: 'server' });
+   * const { fd } = await server.accept(listener, { signal: AbortSignal.timeout(1000) });
+   */
+  async start({ name = 'actor', netns = -1 }: ActorOptions = {}): Promise<Actor> {
+    if (typeof name !== 'string') throw argumentError('name', 'a string', name);
+    if (!Number.isInteger(netns)) throw argumentError('netns', 'a descriptor', netns);
+    return new ActorThread(name, netns) as unknown as Actor;
+  },
+};

@@ -1,0 +1,246 @@
+// Descriptors of any kind: read(2) to close(2), waiting for them, and owning them.
+
+import { choose, define, nothing, twoInts } from './call.js';
+import { argumentError } from './error.js';
+import { native } from './native.js';
+import { encodeData } from './socket.js';
+
+const nowhere = () => ({});
+
+/** `ssize_t read(int fd, void *buf, size_t count)`: how many bytes came; 0 is the end: on TCP, the peer's FIN. */
+export const read = define<[fd: number, buffer: Uint8Array], number>({ name: 'read' });
+
+/**
+ * `ssize_t write(int fd, const void *buf, size_t count)`: how many bytes the kernel took, which may be fewer. EPIPE comes
+ * without the signal: Node ignores SIGPIPE.
+ */
+export const write = define<[fd: number, data: Uint8Array | string], number>({
+  name: 'write',
+  enter: (_room, fd, data) => [fd, encodeData(data)],
+});
+
+/** `ssize_t readv(int fd, const struct iovec *iov, int iovcnt)`: at most 64 buffers, filled in order. */
+export const readv = define<[fd: number, buffers: readonly Uint8Array[]], number>({
+  name: 'readv',
+});
+
+/** `ssize_t writev(int fd, const struct iovec *iov, int iovcnt)`: at most 64 buffers. */
+export const writev = define<[fd: number, data: readonly Uint8Array[]], number>({
+  name: 'writev',
+});
+
+/**
+ * `int close(int fd)`. Linux releases the descriptor whatever close returns: never repeat it. While another thread is
+ * blocked in a read of the same descriptor, no FIN leaves until that read returns.
+ */
+export const close = define<[fd: number], void>({ name: 'close', leave: nothing });
+
+/** `int dup(int oldfd)`: the lowest free descriptor, the caller's to close. */
+export const dup = define<[fd: number], number>({ name: 'dup' });
+
+/** `int dup3(int oldfd, int newfd, int flags)`: closes `newfd` first, silently. */
+export const dup3 = define<[fd: number, newfd: number, flags?: number], number>({
+  name: 'dup3',
+  enter: (_room, fd, newfd, flags = 0) => [fd, newfd, flags],
+});
+
+/** `int open(const char *path, int flags, mode_t mode)`: a descriptor, the caller's to close. */
+export const open = define<[path: string, flags: number, mode?: number], number>({
+  name: 'open',
+  syscall: 'openat',
+  enter: (_room, path, flags, mode = 0) => [encodePath(path), flags, mode],
+  site: (path) => ({ path }),
+});
+
+/** `int pipe2(int pipefd[2], int flags)`: [read end, write end], the caller's to close. */
+export const pipe2 = define<[flags?: number], [number, number]>({
+  name: 'pipe2',
+  room: 8,
+  enter: (room, flags = 0) => [room, flags],
+  leave: twoInts,
+  site: nowhere,
+});
+
+/** `int eventfd(unsigned int initval, int flags)`: a descriptor, the caller's to close. */
+export const eventfd = define<[initval: number, flags?: number], number>({
+  name: 'eventfd',
+  syscall: 'eventfd2',
+  enter: (_room, initval, flags = 0) => [initval, flags],
+  site: nowhere,
+});
+
+/**
+ * `int fcntl(int fd, int cmd, int arg)`: F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETPIPE_SZ,
+ * F_SETPIPE_SZ. Commands whose argument is a pointer are refused with a RangeError.
+ */
+export const fcntl = define<[fd: number, command: number, argument?: number], number>({
+  name: 'fcntl',
+  enter: (_room, fd, command, argument = 0) => [fd, command, argument],
+});
+
+const ioctlNumber = define<[fd: number, request: number, argument?: Uint8Array], number>({
+  name: 'ioctl',
+  room: 4,
+  enter: (room, fd, request) => [fd, request, room.fill(0)],
+  leave: (_result, _entered, room) => new DataView(room.buffer).getInt32(0, true),
+});
+
+const ioctlBytes = define<[fd: number, request: number, argument?: Uint8Array], number>({
+  name: 'ioctl',
+});
+
+/**
+ * `int ioctl(int fd, unsigned long request, int *argument)`: the int of SIOCINQ (bytes not yet read), SIOCOUTQ (bytes not
+ * yet acknowledged), SIOCOUTQNSD (bytes not yet sent). With `argument`, its bytes are read and written, and the result
+ * is the kernel's. Requests whose argument's size is not known here are refused with a RangeError.
+ */
+export const ioctl = choose<[fd: number, request: number, argument?: Uint8Array], number>(
+  'ioctl',
+  (_fd, _request, argument) => (argument === undefined ? ioctlNumber : ioctlBytes),
+);
+
+/** What to wait for on a descriptor: POLLIN, POLLOUT, ... */
+export interface PollRequest {
+  readonly fd: number;
+  readonly events: number;
+}
+
+/** What is there; `revents` is 0 where nothing is. */
+export interface PollResult {
+  readonly fd: number;
+  readonly revents: number;
+}
+
+const POLLFD_LENGTH = 8;
+
+function encodePollfds(fds: readonly PollRequest[]): Uint8Array {
+  if (!Array.isArray(fds)) throw argumentError('poll: fds', 'an array of {fd, events}', fds);
+  const bytes = new Uint8Array(fds.length * POLLFD_LENGTH);
+  const view = new DataView(bytes.buffer);
+  fds.forEach((entry, i) => {
+    if (!Number.isInteger(entry?.fd) || !Number.isInteger(entry.events)) {
+      throw argumentError(`poll: fds[${i}]`, '{fd: integer, events: integer}', entry);
+    }
+    view.setInt32(i * POLLFD_LENGTH, entry.fd, true);
+    view.setInt16(i * POLLFD_LENGTH + 4, entry.events, true);
+  });
+  return bytes;
+}
+
+function decodePollfds(bytes: Uint8Array): PollResult[] {
+  const view = new DataView(bytes.buffer);
+  return Array.from({ length: bytes.length / POLLFD_LENGTH }, (_, i) => ({
+    fd: view.getInt32(i * POLLFD_LENGTH, true),
+    revents: view.getInt16(i * POLLFD_LENGTH + 6, true),
+  }));
+}
+
+// arm64 has no poll(2): there poll is ppoll with a timespec, as in its C library.
+const hasPoll = native.calls.includes('poll');
+
+/** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)`: one result per request, in order. -1 waits for ever. */
+export const poll = define<[fds: readonly PollRequest[], timeoutMs: number], PollResult[]>({
+  name: hasPoll ? 'poll' : 'ppoll',
+  enter: (_room, fds, timeoutMs) => [
+    encodePollfds(fds),
+    hasPoll ? timeoutMs : timespec(timeoutMs < 0 ? 2 ** 31 : timeoutMs / 1000),
+  ],
+  leave: (_, entered) => decodePollfds(entered[0] as Uint8Array),
+  site: nowhere,
+});
+
+/** `int epoll_create1(int flags)`: a descriptor, the caller's to close. */
+export const epoll_create1 = define<[flags?: number], number>({
+  name: 'epoll_create1',
+  enter: (_room, flags = 0) => [flags],
+  site: nowhere,
+});
+
+/** `int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)`. `data` (32 bits) comes back from epoll_wait. */
+export const epoll_ctl = define<
+  [epfd: number, op: number, fd: number, events?: number, data?: number],
+  void
+>({
+  name: 'epoll_ctl',
+  enter: (_room, epfd, op, fd, events = 0, data = fd) => [epfd, op, fd, events, data],
+  leave: nothing,
+  site: (_epfd, _op, fd) => ({ fd }),
+});
+
+/** One event of epoll_wait. */
+export interface EpollEvent {
+  readonly events: number;
+  /** What epoll_ctl was given; the descriptor, if it was given nothing. */
+  readonly data: number;
+}
+
+// struct epoll_event is packed on x86-64 only: its size is the headers' to say.
+const EPOLL_EVENT_LENGTH = native.sizes['epoll_event'] ?? 12;
+
+/** `int epoll_wait(int epfd, struct epoll_event *events, int maxevents, int timeout)`. -1 waits for ever. */
+export const epoll_wait = define<
+  [epfd: number, maxevents: number, timeoutMs: number],
+  EpollEvent[]
+>({
+  name: 'epoll_wait',
+  enter: (_room, epfd, maxevents, timeoutMs) => {
+    if (!Number.isInteger(maxevents) || maxevents < 1 || maxevents > 65536) {
+      throw argumentError('epoll_wait: maxevents', 'an integer from 1 to 65536', maxevents);
+    }
+    return [epfd, new Uint8Array(maxevents * EPOLL_EVENT_LENGTH), timeoutMs];
+  },
+  leave: (count, entered) => {
+    const view = new DataView((entered[1] as Uint8Array).buffer);
+    return Array.from({ length: count }, (_, i) => ({
+      events: view.getUint32(i * EPOLL_EVENT_LENGTH, true),
+      data: view.getUint32(i * EPOLL_EVENT_LENGTH + EPOLL_EVENT_LENGTH - 8, true),
+    }));
+  },
+});
+
+/** A path as C has it: bytes that end in NUL. */
+export function encodePath(path: string): Uint8Array {
+  if (typeof path !== 'string' || path.includes('\0')) {
+    throw argumentError('path', 'a string without NUL', path);
+  }
+  return Buffer.from(`${path}\0`);
+}
+
+/** Seconds as struct timespec. */
+export function timespec(seconds: number): BigInt64Array {
+  if (typeof seconds !== 'number' || !(seconds >= 0 && seconds <= 2 ** 31)) {
+    throw argumentError('seconds', 'a number from 0 to 2147483648', seconds);
+  }
+  const whole = Math.floor(seconds);
+  return BigInt64Array.of(BigInt(whole), BigInt(Math.round((seconds - whole) * 1e9)));
+}
+
+/**
+ * Descriptors that somebody owns: `using fds = new Descriptors(); const fd = fds.own(socket(...))`. Disposing closes
+ * what is still owned, newest first, and reports no error: an error that is already on its way is the one that matters.
+ */
+export class Descriptors implements Disposable {
+  readonly #owned = new Set<number>();
+
+  /** Takes a descriptor over and returns it. */
+  own(fd: number): number {
+    this.#owned.add(fd);
+    return fd;
+  }
+
+  /** Gives a descriptor away: who calls this closes it. */
+  release(fd: number): number {
+    this.#owned.delete(fd);
+    return fd;
+  }
+
+  /** Closes one now. Closing what is not owned any more does nothing. */
+  close(fd: number): void {
+    if (this.#owned.delete(fd)) close(fd);
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of [...this.#owned].reverse()) native.close(fd);
+    this.#owned.clear();
+  }
+}

@@ -1,0 +1,174 @@
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type bindings from 'bindings';
+
+/** A result of the kernel, or -errno. */
+type Result = number;
+/** Bytes the kernel reads or writes; never over a SharedArrayBuffer. */
+type Bytes = NodeJS.TypedArray;
+
+/** The calls of the addon: each is one entry into the kernel, on the caller's thread. */
+export interface NativeCalls {
+  socket(domain: number, type: number, protocol: number): Result;
+  socketpair(domain: number, type: number, protocol: number, sv: Bytes): Result;
+  bind(fd: number, address: Bytes): Result;
+  listen(fd: number, backlog: number): Result;
+  accept(fd: number, address: Bytes): Result;
+  accept4(fd: number, address: Bytes, flags: number): Result;
+  connect(fd: number, address: Bytes): Result;
+  read(fd: number, buffer: Bytes): Result;
+  write(fd: number, data: Bytes): Result;
+  readv(fd: number, buffers: Bytes[]): Result;
+  writev(fd: number, data: Bytes[]): Result;
+  recv(fd: number, buffer: Bytes, flags: number): Result;
+  send(fd: number, data: Bytes, flags: number): Result;
+  sendto(fd: number, data: Bytes, flags: number, address: Bytes): Result;
+  /** `lengths` receives {control length, name length, flags}. */
+  recvmsg(
+    fd: number,
+    buffers: Bytes[],
+    control: Bytes | null,
+    name: Bytes | null,
+    lengths: Int32Array,
+    flags: number,
+  ): Result;
+  sendmsg(
+    fd: number,
+    data: Bytes[],
+    control: Bytes | null,
+    name: Bytes | null,
+    flags: number,
+  ): Result;
+  shutdown(fd: number, how: number): Result;
+  close(fd: number): Result;
+  dup(fd: number): Result;
+  dup3(fd: number, newfd: number, flags: number): Result;
+  /** Returns the length of the address. */
+  getsockname(fd: number, address: Bytes): Result;
+  getpeername(fd: number, address: Bytes): Result;
+  /** Returns the length of the value. */
+  getsockopt(fd: number, level: number, name: number, value: Bytes): Result;
+  setsockopt(fd: number, level: number, name: number, value: Bytes): Result;
+  /** setsockopt of a struct sock_fprog; `program` is its array of struct sock_filter. */
+  setfilter(fd: number, level: number, name: number, program: Bytes): Result;
+  /** `fds` is an array of struct pollfd. */
+  poll?(fds: Bytes, timeoutMs: number): Result;
+  ppoll(fds: Bytes, timeout: BigInt64Array): Result;
+  fcntl(fd: number, command: number, argument: number): Result;
+  ioctl(fd: number, request: number, argument: Bytes): Result;
+  epoll_create1(flags: number): Result;
+  epoll_ctl(epfd: number, op: number, fd: number, events: number, data: number): Result;
+  /** `events` is an array of struct epoll_event. */
+  epoll_wait(epfd: number, events: Bytes, timeoutMs: number): Result;
+  eventfd(initval: number, flags: number): Result;
+  pipe2(pipefd: Bytes, flags: number): Result;
+  /** `path` ends in NUL. */
+  open(path: Bytes, flags: number, mode: number): Result;
+  clock_gettime(clock: number, time: Bytes): Result;
+  clock_nanosleep(
+    clock: number,
+    flags: number,
+    request: BigInt64Array,
+    remain: BigInt64Array,
+  ): Result;
+  gettid(): Result;
+  setns(fd: number, nstype: number): Result;
+  unshare(flags: number): Result;
+  pidfd_open(pid: number, flags: number): Result;
+  pidfd_getfd(pidfd: number, targetfd: number, flags: number): Result;
+  pidfd_send_signal(pidfd: number, signal: number): Result;
+  /** `info` is a siginfo_t. */
+  waitid(idtype: number, id: number, info: Bytes, options: number): Result;
+  /** 1, or 0 if `text` (NUL-terminated) is not an address of `family`. */
+  inet_pton(family: number, text: Bytes, address: Bytes): Result;
+  /** The length of the text. */
+  inet_ntop(family: number, address: Bytes, text: Bytes): Result;
+  /** See native/os/spawn.h. `child` receives {pid, pidfd, step that failed}. */
+  spawn(
+    path: Bytes,
+    argv: Bytes,
+    envp: Bytes,
+    stdio: Int32Array,
+    flags: number,
+    child: Int32Array,
+  ): Result;
+}
+
+export type CallName = keyof NativeCalls;
+
+/** A native thread that makes calls for this one. See native/glue/actor.h. */
+export interface NativeActor {
+  start(name: string, netns: number): Result;
+  submit(id: number, call: number, ...args: unknown[]): boolean;
+  cancel(id: number): void;
+  stop(): void;
+}
+
+export interface Native extends NativeCalls {
+  /** Names in the order that Actor.submit counts them. */
+  readonly calls: readonly CallName[];
+  readonly constants: Readonly<Record<string, number>>;
+  readonly errnos: Readonly<Record<string, readonly [number: number, text: string]>>;
+  readonly syscalls: Readonly<Record<number, string>>;
+  readonly sizes: Readonly<Record<string, number>>;
+  readonly Actor: new (done: (id: number, result: number) => void) => NativeActor;
+}
+
+class AddonError extends Error {
+  override readonly name = 'AddonError';
+  constructor(
+    readonly code: 'ERR_UNSUPPORTED_PLATFORM' | 'ERR_ADDON_MISSING',
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+const tables = { calls: [], constants: {}, errnos: {}, syscalls: {}, sizes: {} };
+
+/** Stands where the addon should: importing works anywhere, and the first use says why it cannot. */
+function absent(error: AddonError): Native {
+  return new Proxy(tables as unknown as Native, {
+    get(target, name) {
+      if (name in target) return Reflect.get(target, name);
+      // A function, and a class: whichever way it is used, it is the use that fails.
+      return function unavailable(): never {
+        throw error;
+      };
+    },
+  });
+}
+
+function load(): Native {
+  const { platform, arch } = process;
+  if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
+    return absent(
+      new AddonError(
+        'ERR_UNSUPPORTED_PLATFORM',
+        `closewait makes Linux system calls on x64 and arm64; this is ${platform} on ${arch}`,
+      ),
+    );
+  }
+  const require = createRequire(import.meta.url);
+  try {
+    const load = require('bindings') as typeof bindings;
+    return load({
+      bindings: 'closewait',
+      // Told, not guessed: bindings would read it off a stack trace.
+      module_root: fileURLToPath(new URL('../../..', import.meta.url)),
+    }) as Native;
+  } catch (cause) {
+    return absent(
+      new AddonError(
+        'ERR_ADDON_MISSING',
+        'closewait.node could not be loaded: build it with `npm run build:native` in the package ' +
+          `(needs a C++20 compiler, make and Python). ${String(cause).split('\n')[0]}`,
+        { cause },
+      ),
+    );
+  }
+}
+
+/** The addon. Only files of this folder may import it. */
+export const native: Native = load();

@@ -1,0 +1,165 @@
+// Time, threads, namespaces and other processes.
+
+import { define, nothing } from './call.js';
+import {
+  CLOCK_MONOTONIC,
+  CLONE_NEWNET,
+  CLONE_NEWUSER,
+  P_PID,
+  P_PIDFD,
+  WEXITED,
+} from './constants.js';
+import { encodePath, timespec } from './descriptor.js';
+import { SyscallError } from './error.js';
+import { native } from './native.js';
+
+const nowhere = () => ({});
+const NS_PER_SECOND = 1_000_000_000n;
+
+/** `int clock_gettime(clockid_t clockid, struct timespec *tp)`: nanoseconds. */
+export const clock_gettime = define<[clock: number], bigint>({
+  name: 'clock_gettime',
+  room: 16,
+  enter: (room, clock) => [clock, room],
+  leave: (_result, _entered, room) => {
+    const time = new DataView(room.buffer);
+    return time.getBigInt64(0, true) * NS_PER_SECOND + time.getBigInt64(8, true);
+  },
+  site: nowhere,
+});
+
+/** `int clock_nanosleep(CLOCK_MONOTONIC, 0, request, remain)`: blocks for `seconds`; a signal ends it with EINTR. */
+export const nanosleep = define<[seconds: number], void>({
+  name: 'clock_nanosleep',
+  enter: (_room, seconds) => [CLOCK_MONOTONIC, 0, timespec(seconds), new BigInt64Array(2)],
+  leave: nothing,
+  site: nowhere,
+});
+
+/** `unsigned int sleep(unsigned int seconds)`: blocks; the seconds that were left when a signal ended it, else 0. */
+export function sleep(seconds: number): number {
+  const remain = new BigInt64Array(2);
+  const result = native.clock_nanosleep(CLOCK_MONOTONIC, 0, timespec(seconds), remain);
+  if (result === 0) return 0;
+  const error = new SyscallError('clock_nanosleep', result);
+  if (error.code !== 'EINTR') throw error;
+  return Number(remain[0]) + Number(remain[1]) / 1e9;
+}
+
+/** `pid_t gettid(void)`: the kernel's id of the calling thread. */
+export const gettid = define<[], number>({ name: 'gettid', enter: () => [], site: nowhere });
+
+/** `int setns(int fd, int nstype)`: moves the calling thread into the namespace `fd` leads to. */
+export const setns = define<[fd: number, nstype: number], void>({
+  name: 'setns',
+  leave: nothing,
+});
+
+/** `int unshare(int flags)`: gives the calling thread namespaces of its own. CLONE_NEWUSER needs a lone thread. */
+export const unshare = define<[flags: number], void>({
+  name: 'unshare',
+  leave: nothing,
+  site: nowhere,
+});
+
+/** `int pidfd_open(pid_t pid, unsigned int flags)`: a descriptor for a process, the caller's to close. */
+export const pidfd_open = define<[pid: number, flags?: number], number>({
+  name: 'pidfd_open',
+  enter: (_room, pid, flags = 0) => [pid, flags],
+  site: (pid) => ({ path: `pid ${pid}` }),
+});
+
+/**
+ * `int pidfd_getfd(int pidfd, int targetfd, unsigned int flags)`: a copy of another process's descriptor, the caller's to
+ * close, and soon: while it is open, the other's close() sends no FIN. Needs the same user or CAP_SYS_PTRACE.
+ */
+export const pidfd_getfd = define<[pidfd: number, targetfd: number, flags?: number], number>({
+  name: 'pidfd_getfd',
+  enter: (_room, pidfd, targetfd, flags = 0) => [pidfd, targetfd, flags],
+});
+
+/** `int pidfd_send_signal(int pidfd, int sig, siginfo_t *info, unsigned int flags)`: never hits a reused pid. */
+export const pidfd_send_signal = define<[pidfd: number, signal: number], void>({
+  name: 'pidfd_send_signal',
+  leave: nothing,
+});
+
+/** How a child ended. */
+export interface Exit {
+  readonly pid: number;
+  /** CLD_EXITED, CLD_KILLED or CLD_DUMPED; 0 if WNOHANG found nothing. */
+  readonly code: number;
+  /** The exit code, or the signal. */
+  readonly status: number;
+}
+
+/**
+ * `int waitid(idtype_t idtype, id_t id, siginfo_t *infop, int options)`: blocks until a child (P_PID, or P_PIDFD and its
+ * pidfd) has ended, and takes its remains away.
+ */
+export const waitid = define<[idtype: number, id: number, options?: number], Exit>({
+  name: 'waitid',
+  room: 128,
+  enter: (room, idtype, id, options = WEXITED) => [idtype, id, room.fill(0), options],
+  leave: (_result, _entered, room) => {
+    const view = new DataView(room.buffer);
+    return {
+      pid: view.getInt32(16, true),
+      code: view.getInt32(8, true),
+      status: view.getInt32(24, true),
+    };
+  },
+  site: (idtype, id) =>
+    idtype === P_PIDFD ? { fd: id } : idtype === P_PID ? { path: `pid ${id}` } : {},
+});
+
+/** How to start a program. */
+export interface SpawnOptions {
+  /** argv, argv[0] included. */
+  readonly argv: readonly string[];
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What becomes the program's 0, 1 and 2. They stay the caller's. */
+  readonly stdio?: readonly [number, number, number];
+  /** A user namespace of its own, in which the caller's user and group are 0. */
+  readonly newUser?: boolean;
+  /** A network namespace of its own. */
+  readonly newNet?: boolean;
+}
+
+/** A started program. */
+export interface Spawned {
+  readonly pid: number;
+  /** The caller's to close. */
+  readonly pidfd: number;
+}
+
+const block = (strings: readonly string[]): Uint8Array =>
+  strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings.map(encodePath));
+
+/**
+ * clone(2) and execve(2) from the calling thread: the program inherits that thread's namespaces and gets SIGKILL when
+ * that thread ends. It is a child of this process: waitid takes its remains away.
+ */
+export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
+  name: 'spawn',
+  syscall: 'execve',
+  enter: (_room, path, { argv, env = process.env, stdio = [0, 1, 2], newUser, newNet }) => [
+    encodePath(path),
+    block(argv),
+    block(
+      Object.entries(env).flatMap(([name, value]) =>
+        value === undefined ? [] : [`${name}=${value}`],
+      ),
+    ),
+    Int32Array.from(stdio),
+    (newUser === true ? CLONE_NEWUSER : 0) + (newNet === true ? CLONE_NEWNET : 0),
+    new Int32Array(3),
+  ],
+  leave: (pid, entered) => ({ pid, pidfd: (entered[5] as Int32Array)[1] as number }),
+  site: (path) => ({ path }),
+});
+
+/** The name of a system call by its number, as this machine's headers have it. */
+export function syscallName(number: number): string | undefined {
+  return native.syscalls[number];
+}

@@ -1,0 +1,144 @@
+import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
+import { argumentError } from './error.js';
+import { native } from './native.js';
+
+/** An IPv4 or IPv6 endpoint. A link-local IPv6 address carries its interface's index: `fe80::1%2`. */
+export interface SocketAddress {
+  readonly address: string;
+  /** 0 to 65535, host order. */
+  readonly port: number;
+}
+
+const IPV4_LENGTH = 16;
+const IPV6_LENGTH = 28;
+
+/** As long as any address the kernel writes (struct sockaddr_storage). */
+export const ADDRESS_CAPACITY = 128;
+
+const ascii = new TextEncoder();
+
+/**
+ * `int inet_pton(int af, const char *src, void *dst)`: the 4 or 16 bytes of an address, or undefined if `text` is not
+ * one. Strict: no `127.1`, no leading zeros.
+ */
+export function inet_pton(family: number, text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(16);
+  // A NUL inside would end the text early in C: then it is not an address.
+  if (typeof text !== 'string') throw argumentError('inet_pton: text', 'a string', text);
+  if (text.includes('\0')) return undefined;
+  if (native.inet_pton(family, ascii.encode(`${text}\0`), bytes) !== 1) return undefined;
+  return bytes.subarray(0, family === AF_INET ? 4 : 16);
+}
+
+/** `const char *inet_ntop(int af, const void *src, char *dst, socklen_t size)`: an address as text. */
+export function inet_ntop(family: number, bytes: Uint8Array): string {
+  if (!(bytes?.length >= (family === AF_INET ? 4 : 16))) {
+    throw argumentError('inet_ntop: length', 'as long as an address', bytes?.length);
+  }
+  const text = new Uint8Array(64);
+  const length = native.inet_ntop(family, bytes, text);
+  if (length < 0) throw argumentError('inet_ntop: family', 'AF_INET or AF_INET6', family);
+  return String.fromCharCode(...text.subarray(0, length));
+}
+
+// Experiments speak to few addresses many times. Bounded, so that a scan does not fill memory.
+const known = new Map<string, Uint8Array>();
+const KNOWN_LIMIT = 256;
+
+function parse(text: string): Uint8Array {
+  const cached = known.get(text);
+  if (cached !== undefined) return cached;
+  const [host = '', scope] = text.split('%', 2);
+  const family = host.includes(':') ? AF_INET6 : AF_INET;
+  const bytes = inet_pton(family, host);
+  const scopeId = scope === undefined ? 0 : Number(scope);
+  if (bytes === undefined || (scope !== undefined && !(scopeId > 0 && scopeId < 2 ** 32))) {
+    throw argumentError(
+      'address',
+      'an IPv4 or IPv6 address in numbers, its scope too (fe80::1%2)',
+      text,
+    );
+  }
+  const sockaddr = new Uint8Array(family === AF_INET ? IPV4_LENGTH : IPV6_LENGTH);
+  const view = new DataView(sockaddr.buffer);
+  view.setUint16(0, family, true);
+  sockaddr.set(bytes, family === AF_INET ? 4 : 8);
+  if (family === AF_INET6) view.setUint32(24, scopeId, true);
+  if (known.size >= KNOWN_LIMIT) known.clear();
+  known.set(text, sockaddr);
+  return sockaddr;
+}
+
+// A client that connects a thousand times connects to one place.
+let last = { address: '', port: -1, sockaddr: new Uint8Array() };
+
+/** An address as struct sockaddr_in or sockaddr_in6. Bytes pass through: any other family is laid out by the caller. */
+export function encodeAddress(address: SocketAddress | Uint8Array): Uint8Array {
+  if (address instanceof Uint8Array) return address;
+  if (typeof address?.address !== 'string') {
+    throw argumentError(
+      'address',
+      '{address: string, port: number} or the bytes of a sockaddr',
+      address,
+    );
+  }
+  const { port } = address;
+  if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) {
+    throw argumentError('port', 'an integer from 0 to 65535', port);
+  }
+  if (address.address === last.address && port === last.port) return last.sockaddr;
+  const sockaddr = parse(address.address).slice();
+  sockaddr[2] = port >> 8;
+  sockaddr[3] = port & 255;
+  last = { address: address.address, port, sockaddr };
+  return sockaddr;
+}
+
+const text = new TextDecoder();
+
+const at = (bytes: Uint8Array, i: number): number => bytes[i] ?? 0;
+
+let lastIPv4 = { number: 0, text: '0.0.0.0' };
+
+function formatIPv4(number: number): string {
+  if (number !== lastIPv4.number) {
+    const bytes = [number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255];
+    lastIPv4 = { number, text: bytes.join('.') };
+  }
+  return lastIPv4.text;
+}
+
+/**
+ * What the kernel wrote into `sockaddr`, of which `length` bytes are meant. For AF_UNIX the address is the path and the
+ * port 0; any other family has an empty address.
+ */
+export function decodeAddress(sockaddr: Uint8Array, length = sockaddr.length): SocketAddress {
+  const family = length < 2 ? 0 : at(sockaddr, 0) | (at(sockaddr, 1) << 8);
+  const port = (at(sockaddr, 2) << 8) | at(sockaddr, 3);
+  if (family === AF_INET) {
+    const number = new DataView(sockaddr.buffer, sockaddr.byteOffset).getUint32(4);
+    return { address: formatIPv4(number), port };
+  }
+  if (family === AF_INET6) {
+    const scope = new DataView(sockaddr.buffer, sockaddr.byteOffset).getUint32(24, true);
+    const address = inet_ntop(AF_INET6, sockaddr.subarray(8, 24));
+    return { address: scope === 0 ? address : `${address}%${scope}`, port };
+  }
+  if (family === AF_UNIX) {
+    const path = sockaddr.subarray(2, length);
+    const end = path.indexOf(0);
+    return { address: text.decode(end < 0 ? path : path.subarray(0, end)), port: 0 };
+  }
+  return { address: '', port: 0 };
+}
+
+/** For an error: where a call was going, as far as that can be said. */
+export function siteOf(
+  fd: number,
+  address: unknown,
+): { fd: number; address?: string; port?: number } {
+  if (address instanceof Uint8Array || address === null || typeof address !== 'object')
+    return { fd };
+  const { address: host, port } = address as SocketAddress;
+  return { fd, address: host, port };
+}

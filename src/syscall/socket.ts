@@ -1,0 +1,207 @@
+// Sockets: socket(2) to shutdown(2). One function, one entry into the kernel.
+
+import { choose, define, nothing, twoInts } from './call.js';
+import { SO_ATTACH_FILTER, SOL_SOCKET } from './constants.js';
+import { argumentError } from './error.js';
+import {
+  ADDRESS_CAPACITY,
+  decodeAddress,
+  encodeAddress,
+  type SocketAddress,
+  siteOf,
+} from './sockaddr.js';
+
+/** A new descriptor and the address at its other end. */
+export interface Accepted extends SocketAddress {
+  /** The caller's to close. */
+  readonly fd: number;
+}
+
+const nowhere = () => ({});
+
+const int = (_result: number, _entered: unknown[], room: Uint8Array): number =>
+  new DataView(room.buffer).getInt32(0, true);
+
+const accepted = (fd: number, _entered: unknown[], room: Uint8Array): Accepted => {
+  const { address, port } = decodeAddress(room);
+  return { fd, address, port };
+};
+
+/** Bytes for the kernel, from bytes or from text as UTF-8. */
+export function encodeData(data: Uint8Array | string): Uint8Array {
+  return typeof data === 'string' ? Buffer.from(data) : data;
+}
+
+/** `int socket(int domain, int type, int protocol)`: a descriptor, the caller's to close. */
+export const socket = define<[domain: number, type: number, protocol?: number], number>({
+  name: 'socket',
+  enter: (_room, domain, type, protocol = 0) => [domain, type, protocol],
+  site: nowhere,
+});
+
+/** `int socketpair(int domain, int type, int protocol, int sv[2])`: two connected descriptors, the caller's to close. */
+export const socketpair = define<
+  [domain: number, type: number, protocol?: number],
+  [number, number]
+>({
+  name: 'socketpair',
+  room: 8,
+  enter: (room, domain, type, protocol = 0) => [domain, type, protocol, room],
+  leave: twoInts,
+  site: nowhere,
+});
+
+/** `int bind(int sockfd, const struct sockaddr *addr, socklen_t addrlen)`. */
+export const bind = define<[fd: number, address: SocketAddress | Uint8Array], void>({
+  name: 'bind',
+  enter: (_room, fd, address) => [fd, encodeAddress(address)],
+  leave: nothing,
+  site: siteOf,
+});
+
+/** `int listen(int sockfd, int backlog)`: the kernel admits backlog + 1 connections nobody has accepted. */
+export const listen = define<[fd: number, backlog: number], void>({
+  name: 'listen',
+  leave: nothing,
+});
+
+const acceptOnly = define<[fd: number, flags?: number], Accepted>({
+  name: 'accept',
+  room: ADDRESS_CAPACITY,
+  enter: (room, fd) => [fd, room],
+  leave: accepted,
+});
+
+/** `int accept4(int sockfd, struct sockaddr *addr, socklen_t *addrlen, int flags)`: SOCK_NONBLOCK, SOCK_CLOEXEC. */
+export const accept4 = define<[fd: number, flags: number], Accepted>({
+  name: 'accept4',
+  room: ADDRESS_CAPACITY,
+  enter: (room, fd, flags) => [fd, room, flags],
+  leave: accepted,
+});
+
+/**
+ * `int accept(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: blocks until there is a connection. With `flags`
+ * it is accept4. A connection whose peer has sent a RST already is returned all the same.
+ */
+export const accept = choose<[fd: number, flags?: number], Accepted>('accept', (_, flags) =>
+  flags === undefined ? acceptOnly : (accept4 as typeof acceptOnly),
+);
+
+/**
+ * `int connect(int sockfd, const struct sockaddr *addr, socklen_t addrlen)`. Interrupted, it goes on without its caller:
+ * the connection is made or fails later (connect(2), EINTR).
+ */
+export const connect = define<[fd: number, address: SocketAddress | Uint8Array], void>({
+  name: 'connect',
+  enter: (_room, fd, address) => [fd, encodeAddress(address)],
+  leave: nothing,
+  site: siteOf,
+});
+
+/** `ssize_t send(int sockfd, const void *buf, size_t len, int flags)`: how many bytes the kernel took. */
+export const send = define<[fd: number, data: Uint8Array | string, flags?: number], number>({
+  name: 'send',
+  syscall: 'sendto',
+  enter: (_room, fd, data, flags = 0) => [fd, encodeData(data), flags],
+});
+
+/** `ssize_t sendto(int sockfd, const void *buf, size_t len, int flags, const struct sockaddr *dest, socklen_t addrlen)`. */
+export const sendto = define<
+  [fd: number, data: Uint8Array | string, flags: number, address: SocketAddress | Uint8Array],
+  number
+>({
+  name: 'sendto',
+  enter: (_room, fd, data, flags, address) => [fd, encodeData(data), flags, encodeAddress(address)],
+  site: (fd, _data, _flags, address) => siteOf(fd, address),
+});
+
+/** `ssize_t recv(int sockfd, void *buf, size_t len, int flags)`: how many bytes came; 0 is the peer's FIN. */
+export const recv = define<[fd: number, buffer: Uint8Array, flags?: number], number>({
+  name: 'recv',
+  syscall: 'recvfrom',
+  enter: (_room, fd, buffer, flags = 0) => [fd, buffer, flags],
+});
+
+/**
+ * `int shutdown(int sockfd, int how)`: SHUT_RD, SHUT_WR, SHUT_RDWR. Acts on the connection, so also for every other
+ * descriptor of it, in any process.
+ */
+export const shutdown = define<[fd: number, how: number], void>({
+  name: 'shutdown',
+  leave: nothing,
+});
+
+const nameOf = (length: number, _entered: unknown[], room: Uint8Array) =>
+  decodeAddress(room, length);
+
+/** `int getsockname(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: the socket's own address. */
+export const getsockname = define<[fd: number], SocketAddress>({
+  name: 'getsockname',
+  room: ADDRESS_CAPACITY,
+  enter: (room, fd) => [fd, room],
+  leave: nameOf,
+});
+
+/** `int getpeername(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: ENOTCONN after a RST, too. */
+export const getpeername = define<[fd: number], SocketAddress>({
+  name: 'getpeername',
+  room: ADDRESS_CAPACITY,
+  enter: (room, fd) => [fd, room],
+  leave: nameOf,
+});
+
+const getNumber = define<[fd: number, level: number, name: number], number>({
+  name: 'getsockopt',
+  room: 4,
+  enter: (room, fd, level, name) => [fd, level, name, room.fill(0)],
+  leave: int,
+});
+
+const getBytes = define<[fd: number, level: number, name: number, value: Uint8Array], number>({
+  name: 'getsockopt',
+});
+
+/**
+ * `int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen)`: the int of an option; with
+ * `value`, how many bytes of it the kernel filled.
+ */
+export const getsockopt = choose<
+  [fd: number, level: number, name: number, value?: Uint8Array],
+  number
+>(
+  'getsockopt',
+  (_fd, _level, _name, value) => (value === undefined ? getNumber : getBytes) as typeof getNumber,
+);
+
+/** `int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen)`: an int, or bytes. */
+export const setsockopt = define<
+  [fd: number, level: number, name: number, value: number | Uint8Array],
+  void
+>({
+  name: 'setsockopt',
+  enter: (_room, fd, level, name, value) => [
+    fd,
+    level,
+    name,
+    typeof value === 'number' ? Int32Array.of(integer(value)) : value,
+  ],
+  leave: nothing,
+});
+
+/** Int32Array.of would turn NaN into 0 and wrap what is too large: neither is what the caller wrote. */
+function integer(value: number): number {
+  if (Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 32) return value;
+  throw argumentError('setsockopt: value', 'an integer of 32 bits', value);
+}
+
+/**
+ * setsockopt(SO_ATTACH_FILTER): a classic BPF program, as an array of struct sock_filter (8 bytes each), that every
+ * packet for the socket passes. `[BPF_RET | BPF_K, 0]` drops them all.
+ */
+export const attachFilter = define<[fd: number, program: Uint8Array], void>({
+  name: 'setfilter',
+  syscall: 'setsockopt',
+  enter: (_room, fd, program) => [fd, SOL_SOCKET, SO_ATTACH_FILTER, program],
+  leave: nothing,
+});

@@ -1,0 +1,90 @@
+// The public door of this folder: `import * as sys from 'closewait/syscall'`.
+
+export { Actor, type ActorCalls, type ActorOptions, type CallOptions } from './actor.js';
+export * from './constants.js';
+export {
+  close,
+  Descriptors,
+  dup,
+  dup3,
+  type EpollEvent,
+  epoll_create1,
+  epoll_ctl,
+  epoll_wait,
+  eventfd,
+  fcntl,
+  ioctl,
+  open,
+  type PollRequest,
+  type PollResult,
+  pipe2,
+  poll,
+  read,
+  readv,
+  write,
+  writev,
+} from './descriptor.js';
+export * from './errno.js';
+export { AbortError, type CallSite, SyscallError } from './error.js';
+export {
+  type ControlMessage,
+  type IncomingBuffers,
+  type IncomingMessage,
+  type OutgoingMessage,
+  recvmsg,
+  sendmsg,
+} from './message.js';
+export {
+  type Credentials,
+  getOption,
+  type Linger,
+  type PortRange,
+  type SocketOption,
+  type SocketOptionName,
+  type SocketOptionValue,
+  setOption,
+  socketOptions,
+} from './option.js';
+export {
+  clock_gettime,
+  type Exit,
+  gettid,
+  nanosleep,
+  pidfd_getfd,
+  pidfd_open,
+  pidfd_send_signal,
+  type Spawned,
+  type SpawnOptions,
+  setns,
+  sleep,
+  spawn,
+  syscallName,
+  unshare,
+  waitid,
+} from './process.js';
+export {
+  decodeAddress,
+  encodeAddress,
+  inet_ntop,
+  inet_pton,
+  type SocketAddress,
+} from './sockaddr.js';
+export {
+  type Accepted,
+  accept,
+  accept4,
+  attachFilter,
+  bind,
+  connect,
+  getpeername,
+  getsockname,
+  getsockopt,
+  listen,
+  recv,
+  send,
+  sendto,
+  setsockopt,
+  shutdown,
+  socket,
+  socketpair,
+} from './socket.js';

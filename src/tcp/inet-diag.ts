@@ -1,0 +1,235 @@
+import { AF_INET, AF_INET6, type Endpoint, type Family, parseAddress } from './address.js';
+
+/** Message types: linux/netlink.h, linux/sock_diag.h. */
+export const NLMSG_NOOP = 1;
+export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+export const NLMSG_OVERRUN = 4;
+export const SOCK_DIAG_BY_FAMILY = 20;
+export const SOCK_DESTROY = 21;
+
+/** Message flags: linux/netlink.h. NLM_F_DUMP_INTR marks a dump that changes cut through. */
+export const NLM_F_REQUEST = 0x1;
+export const NLM_F_ACK = 0x4;
+export const NLM_F_DUMP_INTR = 0x10;
+export const NLM_F_DUMP = 0x300;
+
+/** Attribute types: linux/inet_diag.h. */
+export const INET_DIAG_INFO = 2;
+export const INET_DIAG_SKMEMINFO = 7;
+export const INET_DIAG_SHUTDOWN = 8;
+
+/** `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_msg`: sizes in bytes. */
+export const NLMSGHDR_SIZE = 16;
+export const INET_DIAG_REQ_SIZE = 56;
+export const INET_DIAG_MSG_SIZE = 72;
+
+/** Offsets in `struct inet_diag_msg`; `sockid` is followed by ports, addresses, interface, cookie. */
+export const inetDiagMsg = {
+  family: 0,
+  state: 1,
+  timer: 2,
+  retransmits: 3,
+  sourcePort: 4,
+  destinationPort: 6,
+  source: 8,
+  destination: 24,
+  interface: 40,
+  cookie: 44,
+  expires: 52,
+  rqueue: 56,
+  wqueue: 60,
+  uid: 64,
+  inode: 68,
+} as const;
+
+const IPPROTO_TCP = 6;
+const NO_COOKIE = 0xffff_ffff_ffff_ffffn;
+const ALL_STATES = 0xffff_ffff;
+
+/** What may be asked for with every socket; each costs the kernel time and the answer bytes. */
+export interface Extensions {
+  /** TCP_INFO of each socket. */
+  readonly info?: boolean;
+  /** Buffer memory of each socket: SK_MEMINFO_*. */
+  readonly memory?: boolean;
+}
+
+/** Which sockets to list. */
+export interface DumpRequest {
+  readonly family: Family;
+  /** `stateMask(...)`; all states where absent, bound-only sockets among them. */
+  readonly states?: number;
+  readonly extensions?: Extensions;
+  /** Comes back in every message of the answer. */
+  readonly sequence: number;
+}
+
+/** One socket by its 4-tuple, as seen from its own end. */
+export interface SocketRequest {
+  readonly family: Family;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** A row's cookie; with it the kernel refuses (ESTALE, ENOENT) a newer socket of the same tuple. */
+  readonly cookie?: bigint;
+  /** Interface index for a socket bound to one. */
+  readonly interface?: number;
+  readonly extensions?: Extensions;
+  readonly sequence: number;
+}
+
+/** Encodes the netlink message that lists the TCP sockets of one family (sock_diag(7)). */
+export function encodeDump({ family, states, extensions, sequence }: DumpRequest): Uint8Array {
+  const request = newRequest(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, sequence);
+  encodeHead(request, family, extensions, states ?? ALL_STATES);
+  return new Uint8Array(request.buffer);
+}
+
+/**
+ * Encodes the netlink message that asks for one socket; the answer is one message or an error.
+ *
+ * The kernel looks up like a received segment would: where no connection matches, a listener on the
+ * local endpoint answers. Throws a TypeError for an address that is not of the family.
+ */
+export function encodeGet(socket: SocketRequest): Uint8Array {
+  return encodeSocket(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, socket);
+}
+
+/**
+ * Encodes the netlink message that aborts one socket: its owner reads ECONNABORTED, its peer gets a
+ * RST. Acknowledged by an NLMSG_ERROR of errno 0. Needs CAP_NET_ADMIN and CONFIG_INET_DIAG_DESTROY.
+ */
+export function encodeDestroy(socket: SocketRequest): Uint8Array {
+  return encodeSocket(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK, socket);
+}
+
+function encodeSocket(type: number, flags: number, socket: SocketRequest): Uint8Array {
+  const request = newRequest(type, flags, socket.sequence);
+  encodeHead(request, socket.family, socket.extensions, ALL_STATES);
+  // struct inet_diag_sockid follows the head; ports and addresses are in network order.
+  const id = NLMSGHDR_SIZE + 8;
+  request.setUint16(id, socket.local.port);
+  request.setUint16(id + 2, socket.remote.port);
+  const bytes = new Uint8Array(request.buffer);
+  bytes.set(addressBytes(socket.local.address, socket.family), id + 4);
+  bytes.set(addressBytes(socket.remote.address, socket.family), id + 20);
+  request.setUint32(id + 36, socket.interface ?? 0, true);
+  request.setBigUint64(id + 40, socket.cookie ?? NO_COOKIE, true);
+  return bytes;
+}
+
+function newRequest(type: number, flags: number, sequence: number): DataView {
+  const request = new DataView(new ArrayBuffer(NLMSGHDR_SIZE + INET_DIAG_REQ_SIZE));
+  request.setUint32(0, request.byteLength, true);
+  request.setUint16(4, type, true);
+  request.setUint16(6, flags, true);
+  request.setUint32(8, sequence, true);
+  return request;
+}
+
+function encodeHead(
+  request: DataView,
+  family: Family,
+  extensions: Extensions | undefined,
+  states: number,
+): void {
+  const bit = (wanted: boolean | undefined, attribute: number) =>
+    wanted === true ? 1 << (attribute - 1) : 0;
+  request.setUint8(NLMSGHDR_SIZE, family);
+  request.setUint8(NLMSGHDR_SIZE + 1, IPPROTO_TCP);
+  request.setUint8(
+    NLMSGHDR_SIZE + 2,
+    bit(extensions?.info, INET_DIAG_INFO) | bit(extensions?.memory, INET_DIAG_SKMEMINFO),
+  );
+  request.setUint32(NLMSGHDR_SIZE + 4, states, true);
+}
+
+function addressBytes(address: string, family: Family): Uint8Array {
+  const bytes = parseAddress(address);
+  if (bytes?.length !== (family === AF_INET6 ? 16 : 4)) {
+    throw new TypeError(`not an IPv${family === AF_INET ? 4 : 6} address: ${address}`);
+  }
+  return bytes;
+}
+
+/**
+ * Walks the netlink messages in one received chunk without making an object for each.
+ *
+ * `while (cursor.next())` moves from message to message; `type`, `flags`, `offset` (of the payload)
+ * and `end` (of the message) then describe the one it stands on. A header that is cut short, shorter
+ * than itself or longer than the chunk ends the walk and is named in `malformed`.
+ *
+ * Messages are in host byte order, read as little-endian (x64, arm64).
+ */
+export class NetlinkCursor {
+  type = 0;
+  flags = 0;
+  sequence = 0;
+  offset = 0;
+  end = 0;
+  malformed: string | undefined;
+  readonly #chunk: DataView;
+  #next = 0;
+
+  constructor(chunk: Uint8Array) {
+    this.#chunk = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+  }
+
+  next(): boolean {
+    const chunk = this.#chunk;
+    const start = this.#next;
+    const left = chunk.byteLength - start;
+    if (left <= 0) return false;
+    if (left < NLMSGHDR_SIZE) return this.#stop('header cut short', start);
+    const length = chunk.getUint32(start, true);
+    if (length < NLMSGHDR_SIZE) return this.#stop(`length ${length} under 16`, start);
+    if (length > left) return this.#stop(`length ${length} past the end`, start);
+    this.type = chunk.getUint16(start + 4, true);
+    this.flags = chunk.getUint16(start + 6, true);
+    this.sequence = chunk.getUint32(start + 8, true);
+    this.offset = start + NLMSGHDR_SIZE;
+    this.end = start + length;
+    this.#next = align4(this.end);
+    return true;
+  }
+
+  /** The errno, positive, that an NLMSG_ERROR or NLMSG_DONE carries; 0 is success or none given. */
+  errno(): number {
+    return this.end - this.offset < 4 ? 0 : Math.abs(this.#chunk.getInt32(this.offset, true));
+  }
+
+  #stop(reason: string, start: number): false {
+    this.malformed = `netlink message at byte ${start}: ${reason}`;
+    this.#next = this.#chunk.byteLength;
+    return false;
+  }
+}
+
+/**
+ * Finds an attribute (`struct nlattr`) between two offsets; undefined where it is not, or where the
+ * attributes before it are malformed. The result shares the message's memory.
+ */
+export function findAttribute(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  type: number,
+): Uint8Array | undefined {
+  const limit = Math.min(end, bytes.length);
+  let offset = start;
+  while (offset + 4 <= limit) {
+    const length = u16(bytes, offset);
+    if (length < 4 || offset + length > limit) break;
+    if (u16(bytes, offset + 2) === type) return bytes.subarray(offset + 4, offset + length);
+    offset = align4(offset + length);
+  }
+  return;
+}
+
+function align4(offset: number): number {
+  return (offset + 3) & ~3;
+}
+
+function u16(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
+}

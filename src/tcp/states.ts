@@ -1,0 +1,51 @@
+/** A TCP state as include/net/tcp_states.h and netstat spell it. */
+export type TcpStateName = (typeof tcpStates)[number];
+
+/** A state's name, or `UNKNOWN(n)` where the kernel is newer than this list. */
+export type TcpState = TcpStateName | `UNKNOWN(${number})`;
+
+/**
+ * Every state in kernel order: `tcpStates[n - 1]` is state number n, ESTABLISHED being 1.
+ *
+ * BOUND_INACTIVE (Linux 6.7) is for sock_diag's request mask only: it selects sockets that are bound
+ * but neither listening nor connected, and the kernel answers with CLOSE. NEW_SYN_RECV is a request
+ * socket inside the kernel; sock_diag and /proc/net/tcp show it as SYN_RECV.
+ */
+export const tcpStates = [
+  'ESTABLISHED',
+  'SYN_SENT',
+  'SYN_RECV',
+  'FIN_WAIT1',
+  'FIN_WAIT2',
+  'TIME_WAIT',
+  'CLOSE',
+  'CLOSE_WAIT',
+  'LAST_ACK',
+  'LISTEN',
+  'CLOSING',
+  'NEW_SYN_RECV',
+  'BOUND_INACTIVE',
+] as const;
+
+const numbers: ReadonlyMap<string, number> = new Map(
+  tcpStates.map((name, index) => [name, index + 1]),
+);
+
+/** The name of a kernel state number. */
+export function stateName(number: number): TcpState {
+  return tcpStates[number - 1] ?? `UNKNOWN(${number})`;
+}
+
+/** The kernel's number for a state name; undefined for a name that is none. */
+export function stateNumber(name: TcpStateName): number;
+export function stateNumber(name: string): number | undefined;
+export function stateNumber(name: string): number | undefined {
+  return numbers.get(name);
+}
+
+/** The set of states as `1 << number` bits, the shape of `inet_diag_req_v2.idiag_states`. */
+export function stateMask(states: Iterable<TcpStateName>): number {
+  let mask = 0;
+  for (const name of states) mask |= 1 << stateNumber(name);
+  return mask;
+}
