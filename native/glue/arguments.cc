@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
-#include <cmath>
+#include <cstdint>
 
 #include "throw.h"
 
@@ -116,7 +116,10 @@ class Parser {
       return ThrowType(env_, spec_.name, parameter.name, expected, value);
     }
     // A NaN fails the comparison that an integer in range passes.
-    if (*number >= least && *number <= most && std::trunc(*number) == *number) return true;
+    if (*number >= least && *number <= most &&
+        static_cast<double>(static_cast<int64_t>(*number)) == *number) {
+      return true;
+    }
     return ThrowRange(env_, spec_.name, parameter.name, expected, value);
   }
 
@@ -134,30 +137,30 @@ class Parser {
                       "a request whose argument's size is known here", values_[next_ - 1]);
   }
 
-  // The bytes of a typed array, checked to be there and to be the caller's alone.
-  bool View(const Parameter& parameter, napi_value value, Bytes* bytes) {
-    constexpr const char* kExpected = "a typed array";
+  bool Detached(napi_value array) {
     napi_typedarray_type type;
     napi_value buffer = nullptr;
     size_t elements = 0;
-    if (napi_get_typedarray_info(env_, value, &type, &elements, &bytes->data, &buffer, nullptr) !=
+    void* data = nullptr;
+    bool detached = false;
+    return napi_get_typedarray_info(env_, array, &type, &elements, &data, &buffer, nullptr) ==
+               napi_ok &&
+           napi_is_detached_arraybuffer(env_, buffer, &detached) == napi_ok && detached;
+  }
+
+  // The bytes of a typed array. Shared memory is as good as any: it cannot be detached, and that
+  // another thread may write to it meanwhile is its owners' affair, as in C.
+  bool View(const Parameter& parameter, napi_value value, Bytes* bytes) {
+    napi_typedarray_type type;
+    size_t elements = 0;
+    if (napi_get_typedarray_info(env_, value, &type, &elements, &bytes->data, nullptr, nullptr) !=
         napi_ok) {
-      return ThrowType(env_, spec_.name, parameter.name, kExpected, value);
-    }
-    bool unshared = false;
-    napi_is_arraybuffer(env_, buffer, &unshared);
-    if (!unshared) {
-      return ThrowType(env_, spec_.name, parameter.name,
-                       "a typed array that is not over a SharedArrayBuffer", value);
+      return ThrowType(env_, spec_.name, parameter.name, "a typed array", value);
     }
     bytes->length = elements * ElementSize(type);
-    if (bytes->length == 0) {
-      bool detached = false;
-      napi_is_detached_arraybuffer(env_, buffer, &detached);
-      if (detached) {
-        return ThrowType(env_, spec_.name, parameter.name, "a typed array that is not detached",
-                         value);
-      }
+    if (bytes->length == 0 && Detached(value)) {
+      return ThrowType(env_, spec_.name, parameter.name, "a typed array that is not detached",
+                       value);
     }
     unsigned minimum = ioctl_size_ != 0 ? ioctl_size_ : parameter.minimum;
     if (bytes->length < minimum) {

@@ -140,8 +140,16 @@ class ActorThread implements AsyncDisposable {
           : new AbortError(name, `actor ${this.name} was stopped`);
       if (this.#stopped || signal?.aborted) throw cancelled();
 
-      const room = roomFor(row);
-      const entered: unknown[] = row.enter === undefined ? args : row.enter(room, ...args);
+      const room = roomFor(row, args);
+      let entered: unknown[] = args;
+      row.enter?.(
+        (...given) => {
+          entered = given;
+          return 0;
+        },
+        room,
+        ...args,
+      );
       const id = ++this.#lastId;
       const onAbort = (): void => this.#thread.cancel(id);
       if (!this.#thread.submit(id, native.calls.indexOf(row.name), ...entered)) throw cancelled();
@@ -150,7 +158,7 @@ class ActorThread implements AsyncDisposable {
         settle(result) {
           signal?.removeEventListener('abort', onAbort);
           if (result >= 0) {
-            resolve(row.leave === undefined ? (result as R) : row.leave(result, entered, room));
+            resolve(row.leave === undefined ? (result as R) : row.leave(result, room));
             return;
           }
           const error = failure(row, result, args);

@@ -1,6 +1,9 @@
 import { type CallSite, SyscallError } from './error.js';
 import { type CallName, native } from './native.js';
 
+/** Hands the addon's arguments on: to the kernel, or to an actor's queue. */
+export type Invoke = (...args: unknown[]) => number;
+
 /**
  * One system call, said once: how its arguments become numbers and bytes, and what its result means. The same row
  * serves the caller's thread (`define`) and an actor's.
@@ -9,12 +12,12 @@ export interface Call<A extends unknown[], R> {
   readonly name: CallName;
   /** What strace would print, where it is not `name`. */
   readonly syscall?: string;
-  /** How many bytes the kernel writes its answer into, where that is always the same. */
-  readonly room?: number;
-  /** The addon's arguments; `room` is as long as said above. Left out: the call's own, as they are. */
-  readonly enter?: (room: Uint8Array, ...args: A) => unknown[];
-  /** The result, from the kernel's and the arguments `enter` made. Left out: the kernel's. */
-  readonly leave?: (result: number, entered: unknown[], room: Uint8Array) => R;
+  /** How many bytes the kernel writes its answer into. */
+  readonly room?: number | ((...args: A) => number);
+  /** Calls `invoke` with the addon's arguments and returns what it returns. Left out: the call's own, as they are. */
+  readonly enter?: (invoke: Invoke, room: Uint8Array, ...args: A) => number;
+  /** The result, from the kernel's and from what it wrote. Left out: the kernel's. */
+  readonly leave?: (result: number, room: Uint8Array) => R;
   /** What the call was about, for its error. Left out: the first argument is the descriptor. */
   readonly site?: (...args: A) => CallSite;
 }
@@ -37,11 +40,7 @@ export function failure<A extends unknown[], R>(
 }
 
 /** The pair of descriptors that the kernel wrote. */
-export const twoInts = (
-  _result: number,
-  _entered: unknown[],
-  room: Uint8Array,
-): [number, number] => {
+export const twoInts = (_result: number, room: Uint8Array): [number, number] => {
   const view = new DataView(room.buffer);
   return [view.getInt32(0, true), view.getInt32(4, true)];
 };
@@ -50,22 +49,21 @@ export const twoInts = (
 export const nothing = (): void => {};
 
 /** A room of its own: what an actor's call gets, since many can be out at once. */
-export function roomFor({ room = 0 }: Call<never, unknown>): Uint8Array {
-  return new Uint8Array(room);
+export function roomFor<A extends unknown[]>({ room = 0 }: Call<A, unknown>, args: A): Uint8Array {
+  return new Uint8Array(typeof room === 'number' ? room : room(...args));
 }
 
-const noArguments: unknown[] = [];
-
 /**
- * Makes the function of a call. It is as short as the crossing itself: fixed parameters where nothing is to be done, and
- * one room for every time, because a small typed array costs more to hand to the addon than a system call takes.
+ * Makes the function of a call. It adds as little as it can to the crossing: parameters are fixed, since a rest and a
+ * spread cost as much as the crossing does, and a room of fixed size serves every time, since a new typed array costs more.
  */
 export function define<A extends unknown[], R>(call: Call<A, R>): SyscallFunction<A, R> {
-  const { enter, leave } = call;
-  const kernel = native[call.name] as (...args: unknown[]) => number;
-  const room = roomFor(call);
-  // The stack begins at who made the call.
-  const thrown = (error: Error): Error => {
+  const { enter, leave, room: size = 0 } = call;
+  const kernel = native[call.name] as Invoke;
+  const fixed = typeof size === 'number' ? new Uint8Array(size) : undefined;
+  const failed = (result: number, args: unknown[]): Error => {
+    const error = failure(call, result, args as A);
+    // The stack begins at who made the call.
     Error.captureStackTrace(error, run);
     return error;
   };
@@ -73,20 +71,21 @@ export function define<A extends unknown[], R>(call: Call<A, R>): SyscallFunctio
     enter === undefined
       ? (a: unknown, b: unknown, c: unknown, d: unknown) => {
           const result = kernel(a, b, c, d);
-          if (result < 0) throw thrown(failure(call, result, [a, b, c, d] as unknown as A));
-          return leave === undefined ? result : leave(result, noArguments, room);
+          if (result < 0) throw failed(result, [a, b, c, d]);
+          return leave === undefined ? result : leave(result, noRoom);
         }
       : (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => {
-          const args = [a, b, c, d, e] as unknown as A;
-          const entered = enter(room, ...args);
-          const [u, v, w, x, y, z] = entered;
-          const result = kernel(u, v, w, x, y, z);
-          if (result < 0) throw thrown(failure(call, result, args));
-          return leave === undefined ? result : leave(result, entered, room);
+          const room = fixed ?? roomFor(call, [a, b, c, d, e] as unknown as A);
+          const result = (enter as AnyEnter)(kernel, room, a, b, c, d, e);
+          if (result < 0) throw failed(result, [a, b, c, d, e]);
+          return leave === undefined ? result : leave(result, room);
         };
   Object.defineProperty(run, 'name', { value: call.name });
   return Object.assign(run as unknown as (...args: A) => R, { row: () => call });
 }
+
+type AnyEnter = (invoke: Invoke, room: Uint8Array, ...args: unknown[]) => number;
+const noRoom = new Uint8Array();
 
 /** A function that is two calls in C, told apart by its arguments. */
 export function choose<A extends unknown[], R>(

@@ -16,7 +16,7 @@ export const read = define<[fd: number, buffer: Uint8Array], number>({ name: 're
  */
 export const write = define<[fd: number, data: Uint8Array | string], number>({
   name: 'write',
-  enter: (_room, fd, data) => [fd, encodeData(data)],
+  enter: (invoke, _room, fd, data) => invoke(fd, encodeData(data)),
 });
 
 /** `ssize_t readv(int fd, const struct iovec *iov, int iovcnt)`: at most 64 buffers, filled in order. */
@@ -41,14 +41,14 @@ export const dup = define<[fd: number], number>({ name: 'dup' });
 /** `int dup3(int oldfd, int newfd, int flags)`: closes `newfd` first, silently. */
 export const dup3 = define<[fd: number, newfd: number, flags?: number], number>({
   name: 'dup3',
-  enter: (_room, fd, newfd, flags = 0) => [fd, newfd, flags],
+  enter: (invoke, _room, fd, newfd, flags = 0) => invoke(fd, newfd, flags),
 });
 
 /** `int open(const char *path, int flags, mode_t mode)`: a descriptor, the caller's to close. */
 export const open = define<[path: string, flags: number, mode?: number], number>({
   name: 'open',
   syscall: 'openat',
-  enter: (_room, path, flags, mode = 0) => [encodePath(path), flags, mode],
+  enter: (invoke, _room, path, flags, mode = 0) => invoke(encodePath(path), flags, mode),
   site: (path) => ({ path }),
 });
 
@@ -56,7 +56,7 @@ export const open = define<[path: string, flags: number, mode?: number], number>
 export const pipe2 = define<[flags?: number], [number, number]>({
   name: 'pipe2',
   room: 8,
-  enter: (room, flags = 0) => [room, flags],
+  enter: (invoke, room, flags = 0) => invoke(room, flags),
   leave: twoInts,
   site: nowhere,
 });
@@ -65,7 +65,7 @@ export const pipe2 = define<[flags?: number], [number, number]>({
 export const eventfd = define<[initval: number, flags?: number], number>({
   name: 'eventfd',
   syscall: 'eventfd2',
-  enter: (_room, initval, flags = 0) => [initval, flags],
+  enter: (invoke, _room, initval, flags = 0) => invoke(initval, flags),
   site: nowhere,
 });
 
@@ -75,14 +75,14 @@ export const eventfd = define<[initval: number, flags?: number], number>({
  */
 export const fcntl = define<[fd: number, command: number, argument?: number], number>({
   name: 'fcntl',
-  enter: (_room, fd, command, argument = 0) => [fd, command, argument],
+  enter: (invoke, _room, fd, command, argument = 0) => invoke(fd, command, argument),
 });
 
 const ioctlNumber = define<[fd: number, request: number, argument?: Uint8Array], number>({
   name: 'ioctl',
   room: 4,
-  enter: (room, fd, request) => [fd, request, room.fill(0)],
-  leave: (_result, _entered, room) => new DataView(room.buffer).getInt32(0, true),
+  enter: (invoke, room, fd, request) => invoke(fd, request, room.fill(0)),
+  leave: (_result, room) => new DataView(room.buffer).getInt32(0, true),
 });
 
 const ioctlBytes = define<[fd: number, request: number, argument?: Uint8Array], number>({
@@ -113,10 +113,8 @@ export interface PollResult {
 
 const POLLFD_LENGTH = 8;
 
-function encodePollfds(fds: readonly PollRequest[]): Uint8Array {
-  if (!Array.isArray(fds)) throw argumentError('poll: fds', 'an array of {fd, events}', fds);
-  const bytes = new Uint8Array(fds.length * POLLFD_LENGTH);
-  const view = new DataView(bytes.buffer);
+function encodePollfds(room: Uint8Array, fds: readonly PollRequest[]): Uint8Array {
+  const view = new DataView(room.buffer);
   fds.forEach((entry, i) => {
     if (!Number.isInteger(entry?.fd) || !Number.isInteger(entry.events)) {
       throw argumentError(`poll: fds[${i}]`, '{fd: integer, events: integer}', entry);
@@ -124,12 +122,12 @@ function encodePollfds(fds: readonly PollRequest[]): Uint8Array {
     view.setInt32(i * POLLFD_LENGTH, entry.fd, true);
     view.setInt16(i * POLLFD_LENGTH + 4, entry.events, true);
   });
-  return bytes;
+  return room;
 }
 
-function decodePollfds(bytes: Uint8Array): PollResult[] {
-  const view = new DataView(bytes.buffer);
-  return Array.from({ length: bytes.length / POLLFD_LENGTH }, (_, i) => ({
+function decodePollfds(room: Uint8Array): PollResult[] {
+  const view = new DataView(room.buffer);
+  return Array.from({ length: room.length / POLLFD_LENGTH }, (_, i) => ({
     fd: view.getInt32(i * POLLFD_LENGTH, true),
     revents: view.getInt16(i * POLLFD_LENGTH + 6, true),
   }));
@@ -141,18 +139,23 @@ const hasPoll = native.calls.includes('poll');
 /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)`: one result per request, in order. -1 waits for ever. */
 export const poll = define<[fds: readonly PollRequest[], timeoutMs: number], PollResult[]>({
   name: hasPoll ? 'poll' : 'ppoll',
-  enter: (_room, fds, timeoutMs) => [
-    encodePollfds(fds),
-    hasPoll ? timeoutMs : timespec(timeoutMs < 0 ? 2 ** 31 : timeoutMs / 1000),
-  ],
-  leave: (_, entered) => decodePollfds(entered[0] as Uint8Array),
+  room: (fds) => {
+    if (!Array.isArray(fds)) throw argumentError('poll: fds', 'an array of {fd, events}', fds);
+    return fds.length * POLLFD_LENGTH;
+  },
+  enter: (invoke, room, fds, timeoutMs) =>
+    invoke(
+      encodePollfds(room, fds),
+      hasPoll ? timeoutMs : timespec(timeoutMs < 0 ? 2 ** 31 : timeoutMs / 1000),
+    ),
+  leave: (_result, room) => decodePollfds(room),
   site: nowhere,
 });
 
 /** `int epoll_create1(int flags)`: a descriptor, the caller's to close. */
 export const epoll_create1 = define<[flags?: number], number>({
   name: 'epoll_create1',
-  enter: (_room, flags = 0) => [flags],
+  enter: (invoke, _room, flags = 0) => invoke(flags),
   site: nowhere,
 });
 
@@ -162,7 +165,7 @@ export const epoll_ctl = define<
   void
 >({
   name: 'epoll_ctl',
-  enter: (_room, epfd, op, fd, events = 0, data = fd) => [epfd, op, fd, events, data],
+  enter: (invoke, _room, epfd, op, fd, events = 0, data = fd) => invoke(epfd, op, fd, events, data),
   leave: nothing,
   site: (_epfd, _op, fd) => ({ fd }),
 });
@@ -183,14 +186,15 @@ export const epoll_wait = define<
   EpollEvent[]
 >({
   name: 'epoll_wait',
-  enter: (_room, epfd, maxevents, timeoutMs) => {
+  room: (_epfd, maxevents) => {
     if (!Number.isInteger(maxevents) || maxevents < 1 || maxevents > 65536) {
       throw argumentError('epoll_wait: maxevents', 'an integer from 1 to 65536', maxevents);
     }
-    return [epfd, new Uint8Array(maxevents * EPOLL_EVENT_LENGTH), timeoutMs];
+    return maxevents * EPOLL_EVENT_LENGTH;
   },
-  leave: (count, entered) => {
-    const view = new DataView((entered[1] as Uint8Array).buffer);
+  enter: (invoke, room, epfd, _maxevents, timeoutMs) => invoke(epfd, room, timeoutMs),
+  leave: (count, room) => {
+    const view = new DataView(room.buffer);
     return Array.from({ length: count }, (_, i) => ({
       events: view.getUint32(i * EPOLL_EVENT_LENGTH, true),
       data: view.getUint32(i * EPOLL_EVENT_LENGTH + EPOLL_EVENT_LENGTH - 8, true),

@@ -86,48 +86,53 @@ const CONTROL_LIMIT = 65536;
 /** `ssize_t sendmsg(int sockfd, const struct msghdr *msg, int flags)`: how many bytes the kernel took. */
 export const sendmsg = define<[fd: number, message: OutgoingMessage, flags?: number], number>({
   name: 'sendmsg',
-  enter: (_room, fd, message, flags = 0) => [
-    fd,
-    message.data,
-    message.control === undefined ? null : encodeControl(message.control),
-    message.address === undefined ? null : encodeAddress(message.address),
-    flags,
-  ],
+  enter: (invoke, _room, fd, { data, control, address }, flags = 0) =>
+    invoke(
+      fd,
+      data,
+      control === undefined ? null : encodeControl(control),
+      address === undefined ? null : encodeAddress(address),
+      flags,
+    ),
   site: (fd, message) => siteOf(fd, message.address),
 });
+
+// What recvmsg writes beside the buffers: three ints (control length, name length, flags), the name, the control data.
+const LENGTHS = 12;
+const NAME_END = LENGTHS + ADDRESS_CAPACITY;
 
 /** `ssize_t recvmsg(int sockfd, struct msghdr *msg, int flags)`. Descriptors in SCM_RIGHTS are the caller's to close. */
 export const recvmsg = define<[fd: number, into: IncomingBuffers, flags?: number], IncomingMessage>(
   {
     name: 'recvmsg',
-    enter: (_room, fd, { buffers, controlLength = 0 }, flags = 0) => {
+    room: (_fd, { controlLength = 0 }) => {
       if (!Number.isInteger(controlLength) || controlLength < 0 || controlLength > CONTROL_LIMIT) {
-        throw argumentError('recvmsg: controlLength', 'an integer from 0 to 65536', controlLength);
+        throw argumentError(
+          'recvmsg: controlLength',
+          `an integer from 0 to ${CONTROL_LIMIT}`,
+          controlLength,
+        );
       }
-      return [
+      return NAME_END + controlLength;
+    },
+    enter: (invoke, room, fd, { buffers }, flags = 0) =>
+      invoke(
         fd,
         buffers,
-        new Uint8Array(controlLength),
-        new Uint8Array(ADDRESS_CAPACITY),
-        new Int32Array(3),
+        room.subarray(NAME_END),
+        room.subarray(LENGTHS, NAME_END),
+        room.subarray(0, LENGTHS),
         flags,
-      ];
-    },
-    leave: (length, entered) => {
-      const [, , control, name, lengths] = entered as [
-        number,
-        unknown,
-        Uint8Array,
-        Uint8Array,
-        Int32Array,
-      ];
-      const [controlLength = 0, nameLength = 0, flags = 0] = lengths;
+      ),
+    leave: (length, room) => {
+      const lengths = new DataView(room.buffer);
+      const name = room.subarray(LENGTHS, LENGTHS + lengths.getInt32(4, true));
       return {
         length,
-        control: decodeControl(control.subarray(0, controlLength)),
-        name: name.subarray(0, nameLength),
-        address: decodeAddress(name, nameLength),
-        flags,
+        control: decodeControl(room.subarray(NAME_END, NAME_END + lengths.getInt32(0, true))),
+        name,
+        address: decodeAddress(name),
+        flags: lengths.getInt32(8, true),
       };
     },
   },

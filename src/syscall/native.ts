@@ -4,7 +4,7 @@ import type bindings from 'bindings';
 
 /** A result of the kernel, or -errno. */
 type Result = number;
-/** Bytes the kernel reads or writes; never over a SharedArrayBuffer. */
+/** Bytes the kernel reads or writes. */
 type Bytes = NodeJS.TypedArray;
 
 /** The calls of the addon: each is one entry into the kernel, on the caller's thread. */
@@ -29,7 +29,7 @@ export interface NativeCalls {
     buffers: Bytes[],
     control: Bytes | null,
     name: Bytes | null,
-    lengths: Int32Array,
+    lengths: Bytes,
     flags: number,
   ): Result;
   sendmsg(
@@ -90,7 +90,7 @@ export interface NativeCalls {
     envp: Bytes,
     stdio: Int32Array,
     flags: number,
-    child: Int32Array,
+    child: Bytes,
   ): Result;
 }
 

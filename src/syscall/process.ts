@@ -20,8 +20,8 @@ const NS_PER_SECOND = 1_000_000_000n;
 export const clock_gettime = define<[clock: number], bigint>({
   name: 'clock_gettime',
   room: 16,
-  enter: (room, clock) => [clock, room],
-  leave: (_result, _entered, room) => {
+  enter: (invoke, room, clock) => invoke(clock, room),
+  leave: (_result, room) => {
     const time = new DataView(room.buffer);
     return time.getBigInt64(0, true) * NS_PER_SECOND + time.getBigInt64(8, true);
   },
@@ -31,7 +31,8 @@ export const clock_gettime = define<[clock: number], bigint>({
 /** `int clock_nanosleep(CLOCK_MONOTONIC, 0, request, remain)`: blocks for `seconds`; a signal ends it with EINTR. */
 export const nanosleep = define<[seconds: number], void>({
   name: 'clock_nanosleep',
-  enter: (_room, seconds) => [CLOCK_MONOTONIC, 0, timespec(seconds), new BigInt64Array(2)],
+  enter: (invoke, _room, seconds) =>
+    invoke(CLOCK_MONOTONIC, 0, timespec(seconds), new BigInt64Array(2)),
   leave: nothing,
   site: nowhere,
 });
@@ -47,7 +48,11 @@ export function sleep(seconds: number): number {
 }
 
 /** `pid_t gettid(void)`: the kernel's id of the calling thread. */
-export const gettid = define<[], number>({ name: 'gettid', enter: () => [], site: nowhere });
+export const gettid = define<[], number>({
+  name: 'gettid',
+  enter: (invoke) => invoke(),
+  site: nowhere,
+});
 
 /** `int setns(int fd, int nstype)`: moves the calling thread into the namespace `fd` leads to. */
 export const setns = define<[fd: number, nstype: number], void>({
@@ -65,7 +70,7 @@ export const unshare = define<[flags: number], void>({
 /** `int pidfd_open(pid_t pid, unsigned int flags)`: a descriptor for a process, the caller's to close. */
 export const pidfd_open = define<[pid: number, flags?: number], number>({
   name: 'pidfd_open',
-  enter: (_room, pid, flags = 0) => [pid, flags],
+  enter: (invoke, _room, pid, flags = 0) => invoke(pid, flags),
   site: (pid) => ({ path: `pid ${pid}` }),
 });
 
@@ -75,7 +80,7 @@ export const pidfd_open = define<[pid: number, flags?: number], number>({
  */
 export const pidfd_getfd = define<[pidfd: number, targetfd: number, flags?: number], number>({
   name: 'pidfd_getfd',
-  enter: (_room, pidfd, targetfd, flags = 0) => [pidfd, targetfd, flags],
+  enter: (invoke, _room, pidfd, targetfd, flags = 0) => invoke(pidfd, targetfd, flags),
 });
 
 /** `int pidfd_send_signal(int pidfd, int sig, siginfo_t *info, unsigned int flags)`: never hits a reused pid. */
@@ -100,8 +105,8 @@ export interface Exit {
 export const waitid = define<[idtype: number, id: number, options?: number], Exit>({
   name: 'waitid',
   room: 128,
-  enter: (room, idtype, id, options = WEXITED) => [idtype, id, room.fill(0), options],
-  leave: (_result, _entered, room) => {
+  enter: (invoke, room, idtype, id, options = WEXITED) => invoke(idtype, id, room.fill(0), options),
+  leave: (_result, room) => {
     const view = new DataView(room.buffer);
     return {
       pid: view.getInt32(16, true),
@@ -143,19 +148,26 @@ const block = (strings: readonly string[]): Uint8Array =>
 export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
   name: 'spawn',
   syscall: 'execve',
-  enter: (_room, path, { argv, env = process.env, stdio = [0, 1, 2], newUser, newNet }) => [
-    encodePath(path),
-    block(argv),
-    block(
-      Object.entries(env).flatMap(([name, value]) =>
-        value === undefined ? [] : [`${name}=${value}`],
+  room: 12,
+  enter: (
+    invoke,
+    room,
+    path,
+    { argv, env = process.env, stdio = [0, 1, 2], newUser = false, newNet = false },
+  ) =>
+    invoke(
+      encodePath(path),
+      block(argv),
+      block(
+        Object.entries(env).flatMap(([name, value]) =>
+          value === undefined ? [] : [`${name}=${value}`],
+        ),
       ),
+      Int32Array.from(stdio),
+      (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0),
+      room,
     ),
-    Int32Array.from(stdio),
-    (newUser === true ? CLONE_NEWUSER : 0) + (newNet === true ? CLONE_NEWNET : 0),
-    new Int32Array(3),
-  ],
-  leave: (pid, entered) => ({ pid, pidfd: (entered[5] as Int32Array)[1] as number }),
+  leave: (pid, room) => ({ pid, pidfd: new DataView(room.buffer).getInt32(4, true) }),
   site: (path) => ({ path }),
 });
 

@@ -115,11 +115,11 @@ function formatIPv4(number: number): string {
 export function decodeAddress(sockaddr: Uint8Array, length = sockaddr.length): SocketAddress {
   const family = length < 2 ? 0 : at(sockaddr, 0) | (at(sockaddr, 1) << 8);
   const port = (at(sockaddr, 2) << 8) | at(sockaddr, 3);
-  if (family === AF_INET) {
+  if (family === AF_INET && length >= 8) {
     const number = new DataView(sockaddr.buffer, sockaddr.byteOffset).getUint32(4);
     return { address: formatIPv4(number), port };
   }
-  if (family === AF_INET6) {
+  if (family === AF_INET6 && length >= IPV6_LENGTH) {
     const scope = new DataView(sockaddr.buffer, sockaddr.byteOffset).getUint32(24, true);
     const address = inet_ntop(AF_INET6, sockaddr.subarray(8, 24));
     return { address: scope === 0 ? address : `${address}%${scope}`, port };

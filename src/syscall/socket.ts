@@ -19,10 +19,10 @@ export interface Accepted extends SocketAddress {
 
 const nowhere = () => ({});
 
-const int = (_result: number, _entered: unknown[], room: Uint8Array): number =>
+const int = (_result: number, room: Uint8Array): number =>
   new DataView(room.buffer).getInt32(0, true);
 
-const accepted = (fd: number, _entered: unknown[], room: Uint8Array): Accepted => {
+const accepted = (fd: number, room: Uint8Array): Accepted => {
   const { address, port } = decodeAddress(room);
   return { fd, address, port };
 };
@@ -35,7 +35,7 @@ export function encodeData(data: Uint8Array | string): Uint8Array {
 /** `int socket(int domain, int type, int protocol)`: a descriptor, the caller's to close. */
 export const socket = define<[domain: number, type: number, protocol?: number], number>({
   name: 'socket',
-  enter: (_room, domain, type, protocol = 0) => [domain, type, protocol],
+  enter: (invoke, _room, domain, type, protocol = 0) => invoke(domain, type, protocol),
   site: nowhere,
 });
 
@@ -46,7 +46,7 @@ export const socketpair = define<
 >({
   name: 'socketpair',
   room: 8,
-  enter: (room, domain, type, protocol = 0) => [domain, type, protocol, room],
+  enter: (invoke, room, domain, type, protocol = 0) => invoke(domain, type, protocol, room),
   leave: twoInts,
   site: nowhere,
 });
@@ -54,7 +54,7 @@ export const socketpair = define<
 /** `int bind(int sockfd, const struct sockaddr *addr, socklen_t addrlen)`. */
 export const bind = define<[fd: number, address: SocketAddress | Uint8Array], void>({
   name: 'bind',
-  enter: (_room, fd, address) => [fd, encodeAddress(address)],
+  enter: (invoke, _room, fd, address) => invoke(fd, encodeAddress(address)),
   leave: nothing,
   site: siteOf,
 });
@@ -68,7 +68,7 @@ export const listen = define<[fd: number, backlog: number], void>({
 const acceptOnly = define<[fd: number, flags?: number], Accepted>({
   name: 'accept',
   room: ADDRESS_CAPACITY,
-  enter: (room, fd) => [fd, room],
+  enter: (invoke, room, fd) => invoke(fd, room),
   leave: accepted,
 });
 
@@ -76,7 +76,7 @@ const acceptOnly = define<[fd: number, flags?: number], Accepted>({
 export const accept4 = define<[fd: number, flags: number], Accepted>({
   name: 'accept4',
   room: ADDRESS_CAPACITY,
-  enter: (room, fd, flags) => [fd, room, flags],
+  enter: (invoke, room, fd, flags) => invoke(fd, room, flags),
   leave: accepted,
 });
 
@@ -94,7 +94,7 @@ export const accept = choose<[fd: number, flags?: number], Accepted>('accept', (
  */
 export const connect = define<[fd: number, address: SocketAddress | Uint8Array], void>({
   name: 'connect',
-  enter: (_room, fd, address) => [fd, encodeAddress(address)],
+  enter: (invoke, _room, fd, address) => invoke(fd, encodeAddress(address)),
   leave: nothing,
   site: siteOf,
 });
@@ -103,7 +103,7 @@ export const connect = define<[fd: number, address: SocketAddress | Uint8Array],
 export const send = define<[fd: number, data: Uint8Array | string, flags?: number], number>({
   name: 'send',
   syscall: 'sendto',
-  enter: (_room, fd, data, flags = 0) => [fd, encodeData(data), flags],
+  enter: (invoke, _room, fd, data, flags = 0) => invoke(fd, encodeData(data), flags),
 });
 
 /** `ssize_t sendto(int sockfd, const void *buf, size_t len, int flags, const struct sockaddr *dest, socklen_t addrlen)`. */
@@ -112,7 +112,8 @@ export const sendto = define<
   number
 >({
   name: 'sendto',
-  enter: (_room, fd, data, flags, address) => [fd, encodeData(data), flags, encodeAddress(address)],
+  enter: (invoke, _room, fd, data, flags, address) =>
+    invoke(fd, encodeData(data), flags, encodeAddress(address)),
   site: (fd, _data, _flags, address) => siteOf(fd, address),
 });
 
@@ -120,7 +121,7 @@ export const sendto = define<
 export const recv = define<[fd: number, buffer: Uint8Array, flags?: number], number>({
   name: 'recv',
   syscall: 'recvfrom',
-  enter: (_room, fd, buffer, flags = 0) => [fd, buffer, flags],
+  enter: (invoke, _room, fd, buffer, flags = 0) => invoke(fd, buffer, flags),
 });
 
 /**
@@ -132,14 +133,13 @@ export const shutdown = define<[fd: number, how: number], void>({
   leave: nothing,
 });
 
-const nameOf = (length: number, _entered: unknown[], room: Uint8Array) =>
-  decodeAddress(room, length);
+const nameOf = (length: number, room: Uint8Array) => decodeAddress(room, length);
 
 /** `int getsockname(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: the socket's own address. */
 export const getsockname = define<[fd: number], SocketAddress>({
   name: 'getsockname',
   room: ADDRESS_CAPACITY,
-  enter: (room, fd) => [fd, room],
+  enter: (invoke, room, fd) => invoke(fd, room),
   leave: nameOf,
 });
 
@@ -147,14 +147,14 @@ export const getsockname = define<[fd: number], SocketAddress>({
 export const getpeername = define<[fd: number], SocketAddress>({
   name: 'getpeername',
   room: ADDRESS_CAPACITY,
-  enter: (room, fd) => [fd, room],
+  enter: (invoke, room, fd) => invoke(fd, room),
   leave: nameOf,
 });
 
 const getNumber = define<[fd: number, level: number, name: number], number>({
   name: 'getsockopt',
   room: 4,
-  enter: (room, fd, level, name) => [fd, level, name, room.fill(0)],
+  enter: (invoke, room, fd, level, name) => invoke(fd, level, name, room.fill(0)),
   leave: int,
 });
 
@@ -180,19 +180,19 @@ export const setsockopt = define<
   void
 >({
   name: 'setsockopt',
-  enter: (_room, fd, level, name, value) => [
-    fd,
-    level,
-    name,
-    typeof value === 'number' ? Int32Array.of(integer(value)) : value,
-  ],
+  room: 4,
+  enter: (invoke, room, fd, level, name, value) =>
+    invoke(fd, level, name, typeof value === 'number' ? encodeInt(room, value) : value),
   leave: nothing,
 });
 
-/** Int32Array.of would turn NaN into 0 and wrap what is too large: neither is what the caller wrote. */
-function integer(value: number): number {
-  if (Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 32) return value;
-  throw argumentError('setsockopt: value', 'an integer of 32 bits', value);
+/** setInt32 would turn NaN into 0 and wrap what is too large: neither is what the caller wrote. */
+function encodeInt(room: Uint8Array, value: number): Uint8Array {
+  if (!(Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 32)) {
+    throw argumentError('setsockopt: value', 'an integer of 32 bits', value);
+  }
+  new DataView(room.buffer).setInt32(0, value, true);
+  return room;
 }
 
 /**
@@ -202,6 +202,6 @@ function integer(value: number): number {
 export const attachFilter = define<[fd: number, program: Uint8Array], void>({
   name: 'setfilter',
   syscall: 'setsockopt',
-  enter: (_room, fd, program) => [fd, SOL_SOCKET, SO_ATTACH_FILTER, program],
+  enter: (invoke, _room, fd, program) => invoke(fd, SOL_SOCKET, SO_ATTACH_FILTER, program),
   leave: nothing,
 });
