@@ -29,10 +29,11 @@ function place({ fd, address, port, path }: CallSite): string {
 export class SyscallError extends Error {
   override readonly name = 'SyscallError';
   readonly code: string;
-  readonly fd?: number;
-  readonly address?: string;
-  readonly port?: number;
-  readonly path?: string;
+  // Declared, not defined: a part that does not apply is absent, not undefined.
+  declare readonly fd?: number;
+  declare readonly address?: string;
+  declare readonly port?: number;
+  declare readonly path?: string;
 
   constructor(
     /** The system call, by its C name. */

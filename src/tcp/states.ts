@@ -49,3 +49,30 @@ export function stateMask(states: Iterable<TcpStateName>): number {
   for (const name of states) mask |= 1 << stateNumber(name);
   return mask;
 }
+
+const passing: ReadonlySet<string> = new Set([
+  'SYN_SENT',
+  'SYN_RECV',
+  'NEW_SYN_RECV',
+  'FIN_WAIT1',
+  'CLOSING',
+  'LAST_ACK',
+]);
+
+/**
+ * Whether a state ends by a segment that the peer's kernel sends on its own: SYN_SENT, SYN_RECV, FIN_WAIT1, CLOSING,
+ * LAST_ACK. Without a fault it lasts from nothing to a delayed ACK's 40 ms, so one who looks now and then may miss it.
+ */
+export function isPassing(state: string): boolean {
+  return passing.has(state);
+}
+
+/** Whether `observed` goes along `path`, leaving out nothing but passing states. */
+export function followsPath(observed: readonly string[], path: readonly string[]): boolean {
+  let next = 0;
+  for (const state of path) {
+    if (observed[next] === state) next++;
+    else if (!isPassing(state)) return false;
+  }
+  return next === observed.length;
+}

@@ -1,0 +1,160 @@
+import { Socket } from 'node:net';
+import * as sys from '../syscall/sys.js';
+import type { World } from '../world/world.js';
+
+/** How to start a program. */
+export interface ProgramOptions {
+  /** For messages and events. */
+  readonly name: string;
+  readonly path: string;
+  /** argv, argv[0] included: what ps and netstat show. */
+  readonly argv: readonly string[];
+}
+
+/** What a program printed or was given, in order, as a terminal would show it. */
+export interface ProgramEvent {
+  readonly kind: 'output' | 'input' | 'error';
+  readonly text: string;
+  readonly tNs: bigint;
+}
+
+/**
+ * A real process inside a world, its standard streams in our hands. It dies with this object, and with this process
+ * however that ends (PR_SET_PDEATHSIG on the thread that started it).
+ */
+export class Program implements AsyncDisposable {
+  readonly name: string;
+  readonly pid: number;
+  readonly pidfd: number;
+  /** Resolves when the process has ended. */
+  readonly exited: Promise<sys.Exit>;
+  readonly events: ProgramEvent[] = [];
+  readonly #actor: sys.Actor;
+  readonly #streams: readonly Socket[];
+  #stdin: number;
+  #ended = false;
+  #disposed = false;
+  #changed: () => void = () => {};
+
+  private constructor(
+    name: string,
+    actor: sys.Actor,
+    { pid, pidfd }: sys.Spawned,
+    [stdin, stdout, stderr]: readonly [number, number, number],
+  ) {
+    this.name = name;
+    this.pid = pid;
+    this.pidfd = pidfd;
+    this.#actor = actor;
+    this.#stdin = stdin;
+    this.#streams = [this.#listen(stdout, 'output'), this.#listen(stderr, 'error')];
+    this.exited = actor.waitid(sys.P_PIDFD, pidfd).finally(() => {
+      this.#ended = true;
+      this.#changed();
+    });
+    // Asked about or not, the end of a program is not an unhandled rejection of the lab.
+    this.exited.catch(() => {});
+  }
+
+  /** Starts a program in a world. Throws SyscallError, from execve if the program cannot be run. */
+  static async start(world: World, { name, path, argv }: ProgramOptions): Promise<Program> {
+    const actor = await world.actor(name);
+    using fds = new sys.Descriptors();
+    const pipe = (): [number, number] => {
+      const [read, write] = sys.pipe2(sys.O_CLOEXEC);
+      return [fds.own(read), fds.own(write)];
+    };
+    try {
+      const [stdin, input] = pipe();
+      const [output, stdout] = pipe();
+      const [error, stderr] = pipe();
+      const child = await actor.spawn(path, { argv, stdio: [stdin, stdout, stderr] });
+      for (const fd of [input, output, error]) fds.release(fd);
+      return new Program(name, actor, child, [input, output, error]);
+    } catch (error) {
+      await actor.stop();
+      throw error;
+    }
+  }
+
+  #listen(fd: number, kind: 'output' | 'error'): Socket {
+    const stream = new Socket({ fd, readable: true, writable: false });
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => this.#record(kind, text));
+    stream.on('error', () => {});
+    return stream;
+  }
+
+  #record(kind: ProgramEvent['kind'], text: string): void {
+    this.events.push({ kind, text, tNs: process.hrtime.bigint() });
+    this.#changed();
+  }
+
+  /** What was printed on standard output so far, or on standard error. */
+  printed(kind: 'output' | 'error' = 'output'): string {
+    return this.events
+      .filter((event) => event.kind === kind)
+      .map(({ text }) => text)
+      .join('');
+  }
+
+  /** The whole conversation as a terminal would show it, without what went to standard error. */
+  get transcript(): string {
+    return this.events
+      .filter(({ kind }) => kind !== 'error')
+      .map(({ text }) => text)
+      .join('');
+  }
+
+  /** Types text into standard input. */
+  type(text: string): void {
+    this.#record('input', text);
+    sys.write(this.#stdin, text);
+  }
+
+  /**
+   * Waits until `ready` is true of this program; it is asked after each thing that happens to it. Throws an Error with
+   * what was printed if the program ends first or the deadline passes.
+   */
+  async until(what: string, ready: () => boolean, deadlineMs: number): Promise<void> {
+    const deadline = AbortSignal.timeout(deadlineMs);
+    while (!ready()) {
+      if (this.#ended || deadline.aborted) {
+        const why = deadline.aborted ? `not within ${deadlineMs} ms` : 'it ended first';
+        throw new Error(
+          `${this.name} (pid ${this.pid}): waited for ${what}: ${why}. It printed: ` +
+            JSON.stringify(this.printed() + this.printed('error')),
+        );
+      }
+      await new Promise<void>((resolve) => {
+        const wake = (): void => {
+          deadline.removeEventListener('abort', wake);
+          resolve();
+        };
+        deadline.addEventListener('abort', wake);
+        this.#changed = wake;
+      });
+    }
+  }
+
+  /** Sends a signal; nothing happens if the process has ended. */
+  signal(number: number): void {
+    if (!this.#ended && !this.#disposed) sys.pidfd_send_signal(this.pidfd, number);
+  }
+
+  /** Ends the process, waits for its end and closes all. Idempotent. */
+  async stop(): Promise<void> {
+    if (this.#disposed) return;
+    this.signal(sys.SIGKILL);
+    this.#disposed = true;
+    await this.exited.catch(() => {});
+    for (const stream of this.#streams) stream.destroy();
+    sys.close(this.#stdin);
+    sys.close(this.pidfd);
+    await this.#actor.stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+}

@@ -1,0 +1,181 @@
+import { readdirSync, readlinkSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import * as sys from '../syscall/sys.js';
+import type { Endpoint } from '../tcp/address.js';
+import type { World } from '../world/world.js';
+import { Program } from './program.js';
+import type { Cast, ClientRole, Role, ServerRole } from './role.js';
+
+const DEADLINE_MS = 10_000;
+const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
+
+/** Starts one of the article's programs as a process of its own, under the name it shows in netstat. */
+function start(world: World, name: 'server' | 'client', args: readonly string[]): Promise<Program> {
+  return Program.start(world, {
+    name,
+    path: process.execPath,
+    argv: [`closewait-${name}`, cli, name, ...args],
+  });
+}
+
+/** A connected socket of a program: found among its descriptors, copied, looked at, closed. */
+function look<T>(program: Program | undefined, fn: (fd: number) => T): T | undefined {
+  if (program === undefined) return undefined;
+  for (const fd of socketDescriptors(program.pid)) {
+    using fds = new sys.Descriptors();
+    try {
+      const copy = fds.own(sys.pidfd_getfd(program.pidfd, fd));
+      if (sys.getOption(copy, 'SO_ACCEPTCONN') || sys.getOption(copy, 'SO_PROTOCOL') !== 6)
+        continue;
+      return fn(copy);
+    } catch (error) {
+      // The program may close it, or end, while it is looked at.
+      const gone = ['EBADF', 'ESRCH', 'ENOPROTOOPT'];
+      if (error instanceof sys.SyscallError && gone.includes(error.code)) continue;
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+function socketDescriptors(pid: number): number[] {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder)
+      .filter((fd) => readlinkSync(`${folder}/${fd}`).startsWith('socket:'))
+      .map(Number);
+  } catch {
+    return [];
+  }
+}
+
+abstract class ProgramEnd implements Role {
+  abstract readonly end: 'client' | 'server';
+  program: Program | undefined;
+
+  get pid(): number | undefined {
+    return this.program?.pid;
+  }
+
+  protected get running(): Program {
+    if (this.program === undefined) throw new Error(`the ${this.end} program is not started`);
+    return this.program;
+  }
+
+  withDescriptor<T>(fn: (fd: number) => T): T | undefined {
+    return look(this.program, fn);
+  }
+
+  protected printed(what: string): Promise<void> {
+    const before = this.running.printed().lastIndexOf(what);
+    return this.running.until(
+      JSON.stringify(what),
+      () => this.running.printed().lastIndexOf(what) > before,
+      DEADLINE_MS,
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.program?.stop();
+  }
+}
+
+/** The article's server. What it does on its own account is not asked for, only waited for. */
+class ServerProgram extends ProgramEnd implements ServerRole {
+  readonly end = 'server';
+  address: Endpoint | undefined;
+  readonly #world: World;
+
+  constructor(world: World) {
+    super();
+    this.#world = world;
+  }
+
+  async listen(): Promise<Endpoint> {
+    const server = await start(this.#world, 'server', ['0']);
+    this.program = server;
+    const line = /Listening on \S+:(\d+)\n/;
+    await server.until('its port', () => line.test(server.printed('error')), DEADLINE_MS);
+    const port = Number(line.exec(server.printed('error'))?.[1]);
+    this.address = { address: '127.0.0.1', port };
+    return this.address;
+  }
+
+  async accept(): Promise<void> {
+    const server = this.running;
+    await server.until('a client', () => server.printed().includes('Connected'), DEADLINE_MS);
+  }
+
+  async echo(): Promise<void> {}
+
+  async readEnd(): Promise<void> {}
+
+  writeLate(): Promise<never> {
+    throw new Error('the server program writes only what it has read');
+  }
+
+  /** Ctrl-C: the only way this program ever closes anything. */
+  async close(): Promise<void> {
+    this.running.signal(sys.SIGINT);
+    await this.running.exited;
+  }
+}
+
+class ClientProgram extends ProgramEnd implements ClientRole {
+  readonly end = 'client';
+  readonly #world: World;
+
+  constructor(world: World) {
+    super();
+    this.#world = world;
+  }
+
+  async connect(to: Endpoint): Promise<void> {
+    const client = await start(this.#world, 'client', [to.address, String(to.port)]);
+    this.program = client;
+    await client.until('its prompt', () => client.printed().includes('quit): '), DEADLINE_MS);
+  }
+
+  async send(text: string): Promise<void> {
+    this.#reply = this.printed('Message from server: ');
+    this.#reply.catch(() => {});
+    this.running.type(text);
+  }
+
+  #reply: Promise<void> = Promise.resolve();
+
+  async receive(): Promise<string> {
+    await this.#reply;
+    const client = this.running;
+    const reply = /Message from server: ([^\n]*\n)Input message\(Q to quit\): $/;
+    await client.until('the prompt', () => reply.test(client.printed()), DEADLINE_MS);
+    return reply.exec(client.printed())?.[1] ?? '';
+  }
+
+  async close(): Promise<void> {
+    this.running.type('Q\n');
+    const { code, status } = await this.running.exited;
+    if (code !== sys.CLD_EXITED || status !== 0) {
+      throw new Error(`the client ended with ${status}: ${this.running.printed('error')}`);
+    }
+  }
+}
+
+/** Casts both ends with the article's two programs, as real processes in a world. */
+export async function castPrograms(world: World): Promise<Cast> {
+  const server = new ServerProgram(world);
+  const client = new ClientProgram(world);
+  return {
+    driver: 'program',
+    server,
+    client,
+    transcripts: () => ({
+      ...(server.program && { server: server.program.transcript }),
+      ...(client.program && { client: client.program.transcript }),
+    }),
+    async [Symbol.asyncDispose]() {
+      await client[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}

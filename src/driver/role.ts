@@ -1,0 +1,58 @@
+import type { Endpoint } from '../tcp/address.js';
+
+/** The two ends of a connection. */
+export type End = 'client' | 'server';
+
+/** What both ends of an experiment can be asked, whoever acts them. */
+export interface Role extends AsyncDisposable {
+  readonly end: End;
+  /** The process that acts it; undefined until it is started. */
+  readonly pid: number | undefined;
+  /**
+   * Runs `look` with a descriptor of the connection's socket, or returns undefined where there is none any more. The
+   * descriptor is a loan: it is closed, or not ours, when `look` has returned. While it is open the other end sees no
+   * FIN, so `look` must be quick.
+   */
+  withDescriptor<T>(look: (fd: number) => T): T | undefined;
+}
+
+/** The passive side: it serves one connection and echoes. */
+export interface ServerRole extends Role {
+  readonly end: 'server';
+  /** Where it can be reached; undefined until it listens. */
+  readonly address: Endpoint | undefined;
+  /** Starts to listen; where it can be reached. */
+  listen(): Promise<Endpoint>;
+  /** Accepts one connection. */
+  accept(): Promise<void>;
+  /** Reads once and writes back what it read. */
+  echo(): Promise<void>;
+  /** Reads the end of the stream: read() returns 0. */
+  readEnd(): Promise<void>;
+  /** Writes although the peer has closed; the errno name where the kernel refuses, undefined where it takes it. */
+  writeLate(): Promise<string | undefined>;
+  /** Closes the connection: by close(), or by ending the program that never will. */
+  close(): Promise<void>;
+}
+
+/** The active side. */
+export interface ClientRole extends Role {
+  readonly end: 'client';
+  connect(to: Endpoint): Promise<void>;
+  send(text: string): Promise<void>;
+  /** What one read() brought. */
+  receive(): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Who acts: by system calls on actors, or as programs of their own. */
+export type DriverName = 'raw' | 'program';
+
+/** A driver's cast for one run. Disposing of it stops both. */
+export interface Cast extends AsyncDisposable {
+  readonly driver: DriverName;
+  readonly server: ServerRole;
+  readonly client: ClientRole;
+  /** What each program printed and was told, where there are programs. */
+  transcripts(): { readonly server?: string; readonly client?: string };
+}

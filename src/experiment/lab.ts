@@ -1,0 +1,302 @@
+import { setTimeout as tick } from 'node:timers/promises';
+import type { Cast, End } from '../driver/role.js';
+import { missingClose } from '../driver/server.js';
+import { Capture } from '../observer/capture.js';
+import { holdersOf, type Thread, threadsOf } from '../observer/process.js';
+import { SockDiag } from '../observer/sock-diag.js';
+import { tcpInfo } from '../observer/tcp-info.js';
+import type { Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
+import type { Endpoint } from '../tcp/address.js';
+import { causeOf } from '../tcp/cause.js';
+import type { SocketRow } from '../tcp/socket-table.js';
+import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
+import type { World } from '../world/world.js';
+import type {
+  CapturedFrame,
+  Check,
+  Diagnosis,
+  Moment,
+  MomentSocket,
+  ObserverReport,
+  RunEvent,
+  Source,
+} from './record.js';
+
+const DEADLINE_MS = 10_000;
+const POLL_MS = 1;
+const ENDS: readonly End[] = ['client', 'server'];
+
+/** Opens a capture where this process may, else says why not. */
+async function openCapture(world: World): Promise<Capture | string> {
+  // On the host's own interfaces it would see, and show, what is not the experiment's.
+  if (world.kind === 'host' && world.privilege !== 'root') return 'needs CAP_NET_RAW';
+  try {
+    return await Capture.start(await world.actor('capture'));
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** The observers of one run, and the stage that a scenario plays on in front of them. */
+export class Lab implements Stage, AsyncDisposable {
+  readonly server: Cast['server'];
+  readonly client: Cast['client'];
+  readonly checks: Check[] = [];
+  readonly events: RunEvent[] = [];
+  readonly moments: Moment[] = [];
+  readonly paths: Record<End, TcpState[]> = { client: [], server: [] };
+  readonly #scenario: Scenario;
+  readonly #cast: Cast;
+  readonly #diag: SockDiag;
+  readonly #capture: Capture | string;
+  readonly #start = process.hrtime.bigint();
+  readonly #signal: AbortSignal | undefined;
+  #clientAddress: Endpoint | undefined;
+
+  private constructor(
+    scenario: Scenario,
+    cast: Cast,
+    diag: SockDiag,
+    capture: Capture | string,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#signal = signal;
+    this.#scenario = scenario;
+    this.#cast = cast;
+    this.server = cast.server;
+    this.client = cast.client;
+    this.#diag = diag;
+    this.#capture = capture;
+  }
+
+  /** Sets up the observers in a world. They stop with the lab; the cast stays the caller's. */
+  static async open(
+    scenario: Scenario,
+    world: World,
+    cast: Cast,
+    signal?: AbortSignal,
+  ): Promise<Lab> {
+    const actor = await world.actor('sock_diag');
+    const diag = new SockDiag(await actor.socket(...SockDiag.socket));
+    await actor.stop();
+    return new Lab(scenario, cast, diag, await openCapture(world), signal);
+  }
+
+  get #now(): number {
+    return Number(process.hrtime.bigint() - this.#start);
+  }
+
+  expect = (what: string, expected: unknown, observed: unknown): void => {
+    this.#check(what, expected, observed, 'scenario');
+  };
+
+  #check(what: string, expected: unknown, observed: unknown, source: Source): void {
+    const ok = JSON.stringify(expected) === JSON.stringify(observed);
+    this.checks.push({ what, expected, observed, source, ok });
+  }
+
+  #see(end: End, state: TcpState, source: Source): void {
+    if (this.paths[end].at(-1) === state) return;
+    this.paths[end].push(state);
+    this.events.push({ tNs: this.#now, source, end, kind: 'state', state });
+  }
+
+  /** The client's address: the kernel gave it, so the kernel is asked. */
+  #findClient(server: Endpoint): Endpoint | undefined {
+    if (this.#clientAddress !== undefined) return this.#clientAddress;
+    for (const { remote, local } of this.#diag.snapshot({ family: 4 })) {
+      if (remote.port === server.port && remote.address === server.address) {
+        this.#clientAddress = local;
+      }
+    }
+    return this.#clientAddress;
+  }
+
+  /** The row of one end, or undefined where the kernel has none: never, or no longer. */
+  #row(end: End): SocketRow | undefined {
+    const server = this.server.address;
+    const client = server === undefined ? undefined : this.#findClient(server);
+    if (server === undefined || client === undefined) return undefined;
+    return end === 'client'
+      ? this.#diag.find({ local: client, remote: server })
+      : this.#diag.find({ local: server, remote: client });
+  }
+
+  #look(end: End): TcpState {
+    const state = this.#row(end)?.state ?? 'CLOSE';
+    // Before the connection there is nothing to see; CLOSE means something only after it.
+    if (state !== 'CLOSE' || this.paths[end].length > 0) this.#see(end, state, 'sock_diag');
+    return state;
+  }
+
+  reach = async (states: Partial<Readonly<Record<End, TcpStateName>>>): Promise<void> => {
+    const wanted = ENDS.filter((end) => states[end] !== undefined);
+    const deadline = performance.now() + DEADLINE_MS;
+    while (!wanted.every((end) => this.#look(end) === states[end])) {
+      if (performance.now() > deadline) {
+        const seen = wanted.map((end) => `${end}: ${this.paths[end].join(' > ') || 'nothing'}`);
+        throw new Error(
+          `expected ${wanted.map((end) => `${end} in ${states[end]}`).join(' and ')} within ` +
+            `${DEADLINE_MS / 1000} s; observed ${seen.join('; ')}`,
+        );
+      }
+      this.#signal?.throwIfAborted();
+      await tick(POLL_MS);
+    }
+    for (const end of wanted) {
+      const expected = states[end];
+      const own = this.#ask(end);
+      // Two that know nothing of each other: the socket's own answer, and the kernel's table.
+      if (own !== undefined) this.#check(`${end} is in ${expected}`, expected, own, 'TCP_INFO');
+      this.#check(`${end} is in ${expected}`, expected, this.#look(end), 'sock_diag');
+    }
+  };
+
+  #ask(end: End): TcpState | undefined {
+    return this[end].withDescriptor((fd) => tcpInfo(fd).state);
+  }
+
+  moment = async (name: string): Promise<void> => {
+    const tNs = this.#now;
+    this.events.push({ tNs, source: 'scenario', end: null, kind: 'moment', name });
+    const tcpInfoStates: Partial<Record<End, TcpState>> = {};
+    for (const end of ENDS) {
+      const state = this.#ask(end);
+      if (state !== undefined) tcpInfoStates[end] = state;
+    }
+    const sockets = this.#sockets();
+    const diagnoses = sockets.flatMap((socket) => this.#diagnose(socket));
+    this.moments.push({ name, tNs, sockets, tcpInfo: tcpInfoStates, diagnoses });
+    const expected = this.#scenario.expected?.[name] ?? {};
+    for (const end of ENDS) {
+      const expectation = expected[end];
+      if (expectation !== undefined) this.#hold(name, end, expectation, sockets, diagnoses);
+    }
+  };
+
+  /** The experiment's sockets, listener first, then client and server. */
+  #sockets(): MomentSocket[] {
+    const server = this.server.address;
+    if (server === undefined) return [];
+    const rows: [MomentSocket['end'], SocketRow][] = [];
+    for (const row of this.#diag.snapshot({ states: ['LISTEN'] })) {
+      if (row.local.port === server.port) rows.push(['listener', row]);
+    }
+    for (const end of ENDS) {
+      const row = this.#row(end);
+      if (row !== undefined) rows.push([end, row]);
+    }
+    const pids = new Set(ENDS.flatMap((end) => this[end].pid ?? []));
+    const inodes = rows.map(([, { inode }]) => inode).filter((inode) => inode !== 0);
+    const { holders } = holdersOf(inodes, { pids });
+    return rows.map(([end, row]) => {
+      const [owner] = holders.get(row.inode) ?? [];
+      const { family, state, recvQ, sendQ, local, remote, inode, timer, timerMs } = row;
+      return {
+        end,
+        ...{ family, state, recvQ, sendQ, local, remote, inode, timer, timerMs },
+        ...(owner && { owner: { pid: owner.pid, fd: owner.fd, program: owner.program } }),
+      };
+    });
+  }
+
+  #diagnose(socket: MomentSocket): Diagnosis[] {
+    const { end, owner } = socket;
+    if (end === 'listener') return [];
+    const holders = owner === undefined ? [] : [owner];
+    const found = causeOf({ ...socket, holders });
+    if (found === undefined) return [];
+    const thread = this.#threadOf(end);
+    const missing =
+      this.#cast.driver === 'program' && end === 'server' ? missingClose() : undefined;
+    return [{ end, ...found, ...(thread && { thread }), ...(missing && { missing }) }];
+  }
+
+  /** The thread that should act: the program's first, or the actor of that name. */
+  #threadOf(end: End): Thread | undefined {
+    const { pid } = this[end];
+    if (pid === undefined) return undefined;
+    const program = this.#cast.driver === 'program';
+    return threadsOf(pid).find(({ tid, comm }) => (program ? tid === pid : comm === end));
+  }
+
+  #hold(
+    moment: string,
+    end: End,
+    expectation: SocketExpectation,
+    sockets: readonly MomentSocket[],
+    diagnoses: readonly Diagnosis[],
+  ): void {
+    const socket = sockets.find((each) => each.end === end);
+    const diagnosis = diagnoses.find((each) => each.end === end);
+    const at = `${end} at "${moment}"`;
+    const { recvQ, sendQ, owned, cause, waitsIn } = expectation;
+    if (recvQ !== undefined) this.#check(`Recv-Q of the ${at}`, recvQ, socket?.recvQ, 'sock_diag');
+    if (sendQ !== undefined) this.#check(`Send-Q of the ${at}`, sendQ, socket?.sendQ, 'sock_diag');
+    if (owned !== undefined) {
+      const seen = socket === undefined ? undefined : socket.inode !== 0;
+      this.#check(`a descriptor holds the ${at}`, owned, seen, 'sock_diag');
+      if (owned)
+        this.#check(`a process holds the ${at}`, true, socket?.owner !== undefined, 'process');
+    }
+    if (cause !== undefined)
+      this.#check(`cause of the ${at}`, cause, diagnosis?.cause, 'sock_diag');
+    const call = waitsIn?.[this.#cast.driver];
+    if (call !== undefined) {
+      this.#check(`the ${at} waits in`, call, diagnosis?.thread?.syscall?.name, 'process');
+    }
+  }
+
+  /** Ends the capture, holds the story as a whole against the scenario, and returns the connection's frames. */
+  async finish(): Promise<CapturedFrame[]> {
+    for (const end of ENDS) {
+      const [expected, observed] = [this.#scenario.path[end], this.paths[end]];
+      const ok = followsPath(observed, expected);
+      this.checks.push({ what: `path of the ${end}`, expected, observed, source: 'sock_diag', ok });
+    }
+    if (!(this.#capture instanceof Capture)) return [];
+    const expected = this.#scenario.segments;
+    await this.#capture.until(() => this.#connection().length >= expected.length, POLL_MS * 100);
+    await this.#capture.stop();
+    const frames = this.#connection();
+    const flags = frames.map(({ segment }) => segment.flags);
+    this.#check('segments of the connection', expected, flags, 'capture');
+    this.#check('frames the capture lost', 0, this.#capture.dropped, 'capture');
+    for (const { tNs, segment } of frames) {
+      const end = segment.source.port === this.server.address?.port ? 'server' : 'client';
+      const { flags, payloadLength } = segment;
+      this.events.push({ tNs, source: 'capture', end, kind: 'segment', flags, payloadLength });
+    }
+    this.events.sort((a, b) => a.tNs - b.tNs);
+    return frames;
+  }
+
+  #connection(): CapturedFrame[] {
+    if (!(this.#capture instanceof Capture)) return [];
+    const port = this.server.address?.port;
+    return this.#capture.frames.flatMap(({ realtimeNs, monotonicNs, bytes, segment }) =>
+      segment !== undefined && (segment.source.port === port || segment.destination.port === port)
+        ? [{ realtimeNs, tNs: Number(monotonicNs - this.#start), bytes, segment }]
+        : [],
+    );
+  }
+
+  /** Who could look, and who could not. */
+  get observers(): ObserverReport[] {
+    const capture = this.#capture;
+    const pollNs = POLL_MS * 1e6;
+    return [
+      { name: 'TCP_INFO', available: true, latenessNs: 0 },
+      { name: 'sock_diag', available: true, latenessNs: pollNs },
+      capture instanceof Capture
+        ? { name: 'capture', available: true, latenessNs: Number(capture.clockErrorNs) }
+        : { name: 'capture', available: false, reason: capture },
+      { name: 'process', available: true, latenessNs: 0 },
+    ];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#capture instanceof Capture) await this.#capture[Symbol.asyncDispose]();
+    this.#diag.close();
+  }
+}

@@ -1,0 +1,129 @@
+// What a run says, in the shape that `--json` prints.
+
+import type { DriverName, End } from '../driver/role.js';
+import type { SourceLine } from '../driver/server.js';
+import type { Thread } from '../observer/process.js';
+import type { Endpoint } from '../tcp/address.js';
+import type { Cause } from '../tcp/cause.js';
+import type { Segment } from '../tcp/segment.js';
+import type { TimerName } from '../tcp/socket-table.js';
+import type { TcpState } from '../tcp/states.js';
+import type { Privilege, WorldKind } from '../world/world.js';
+
+export type Verdict = 'reproduced' | 'not-reproduced' | 'inconclusive' | 'skipped';
+
+/** Who saw something. */
+export type Source = 'TCP_INFO' | 'sock_diag' | 'capture' | 'process' | 'scenario';
+
+/** An expectation and what came. */
+export interface Check {
+  readonly what: string;
+  readonly expected: unknown;
+  readonly observed: unknown;
+  readonly source: Source;
+  readonly ok: boolean;
+}
+
+/** One thing that happened. `tNs`: nanoseconds since the run began, CLOCK_MONOTONIC. */
+export type RunEvent =
+  | {
+      readonly tNs: number;
+      readonly source: Source;
+      readonly end: End;
+      readonly kind: 'state';
+      readonly state: TcpState;
+    }
+  | {
+      readonly tNs: number;
+      readonly source: 'capture';
+      /** Who sent it. */
+      readonly end: End;
+      readonly kind: 'segment';
+      readonly flags: string;
+      readonly payloadLength: number;
+    }
+  | {
+      readonly tNs: number;
+      readonly source: 'scenario';
+      readonly end: null;
+      readonly kind: 'moment';
+      readonly name: string;
+    };
+
+/** Whether an observer could look, and why not; how late its news can be. */
+export interface ObserverReport {
+  readonly name: string;
+  readonly available: boolean;
+  readonly reason?: string;
+  readonly latenessNs?: number;
+}
+
+/** A socket of the experiment at a moment. */
+export interface MomentSocket {
+  readonly end: End | 'listener';
+  readonly family: number;
+  readonly state: TcpState;
+  readonly recvQ: number;
+  readonly sendQ: number;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly inode: number;
+  readonly timer: TimerName;
+  readonly timerMs: number;
+  /** The first of its holders; absent where nobody holds it. */
+  readonly owner?: { readonly pid: number; readonly fd: number; readonly program: string };
+}
+
+/** Why a socket of the experiment stays, and who must act. */
+export interface Diagnosis {
+  readonly end: End;
+  readonly cause: Cause;
+  readonly evidence: readonly string[];
+  /** What the thread behind the socket is blocked in. */
+  readonly thread?: Thread;
+  /** Where the call that would end it is missing. */
+  readonly missing?: SourceLine;
+}
+
+/** What every observer saw at one moment. */
+export interface Moment {
+  readonly name: string;
+  readonly tNs: number;
+  readonly sockets: readonly MomentSocket[];
+  /** The states that getsockopt(TCP_INFO) gave on the ends' own descriptors; absent where an end has none left. */
+  readonly tcpInfo: Partial<Readonly<Record<End, TcpState>>>;
+  readonly diagnoses: readonly Diagnosis[];
+}
+
+/** A captured segment and its frame. */
+export interface CapturedFrame {
+  readonly realtimeNs: bigint;
+  readonly tNs: number;
+  readonly bytes: Uint8Array;
+  readonly segment: Segment;
+}
+
+/** One run of one scenario. */
+export interface RunRecord {
+  readonly scenario: string;
+  readonly driver: DriverName;
+  readonly kernel: string;
+  readonly ok: boolean;
+  readonly verdict: Verdict;
+  /** Why it was skipped, or the first thing that went wrong. */
+  readonly reason?: string;
+  readonly world: { readonly kind: WorldKind; readonly privilege: Privilege };
+  readonly ends: Readonly<Record<End, { readonly path: readonly TcpState[] }>>;
+  readonly checks: readonly Check[];
+  readonly events: readonly RunEvent[];
+  readonly observers: readonly ObserverReport[];
+  readonly moments: readonly Moment[];
+  /** What each program printed and was told. */
+  readonly transcripts: Partial<Readonly<Record<End, string>>>;
+}
+
+/** A run with the bytes that do not go into its record. */
+export interface Run {
+  readonly record: RunRecord;
+  readonly frames: readonly CapturedFrame[];
+}

@@ -1,0 +1,182 @@
+import { relative } from 'node:path';
+import type { CapturedFrame, Check, Diagnosis, Moment, Run } from '../experiment/record.js';
+import type { Scenario } from '../scenario/scenario.js';
+import { formatEndpoint } from '../tcp/address.js';
+import { formatNetstat } from './netstat.js';
+import { TcpdumpFormatter } from './tcpdump.js';
+
+/** Wraps text in a style, or returns it as it is where the output is no terminal. */
+export type Paint = (style: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string) => string;
+
+const ADVICE: Readonly<Record<Diagnosis['cause'], string>> = {
+  'eof-unread':
+    'Read the socket: until read() returns 0 the program does not know that its peer is gone.',
+  'not-closed':
+    'Call close() when read() has returned 0. Nothing else ends CLOSE_WAIT: it has no timer.',
+  'never-accepted': 'Accept faster, or find what keeps the program from accept().',
+  'shared-fd':
+    'Close every copy of the descriptor, also those that other processes have inherited.',
+  'still-sending': 'Nothing: a half-closed connection is doing its work.',
+  ghost: 'Close the descriptor: the connection behind it is gone.',
+  'peer-never-closes':
+    'Close the descriptor, or make the peer close: shutdown() alone sets no timer.',
+};
+
+const ms = (ns: number): string => `${(ns / 1e6).toFixed(3)} ms`;
+
+function heading(paint: Paint, text: string): string {
+  return `\n${paint('bold', `== ${text}`)}\n`;
+}
+
+function indent(text: string, by = '  '): string {
+  return text.replace(/\n$/, '').replace(/^/gm, by);
+}
+
+function tcpInfoLine({ tcpInfo }: Moment): string {
+  const states = Object.entries(tcpInfo).map(([end, state]) => `${end} ${state}`);
+  return states.length === 0
+    ? 'getsockopt(TCP_INFO): no end has a descriptor left'
+    : `getsockopt(TCP_INFO): ${states.join(', ')}`;
+}
+
+function diagnosisText(diagnosis: Diagnosis, moment: Moment): string {
+  const { end, cause, evidence, thread, missing } = diagnosis;
+  const socket = moment.sockets.find((each) => each.end === end);
+  const lines: string[] = [];
+  if (socket !== undefined) {
+    const owner = socket.owner;
+    lines.push(
+      `${socket.state} ${formatEndpoint(socket.local)} <- ${formatEndpoint(socket.remote)}` +
+        (owner === undefined
+          ? ''
+          : `, held by ${owner.program} (pid ${owner.pid}) as fd ${owner.fd}`),
+    );
+  }
+  lines.push(`cause: ${cause}`, ...evidence.map((each) => `  - ${each}`));
+  if (thread?.syscall?.name !== undefined) {
+    const where = thread.wchan === undefined ? '' : ` (in ${thread.wchan})`;
+    lines.push(
+      `  - thread ${thread.tid} waits in ${thread.syscall.name}${where}: not in read(), not on its way to close()`,
+    );
+  }
+  if (missing !== undefined) {
+    lines.push(
+      `the call that is missing: ${relative(process.cwd(), missing.file)}:${missing.line}`,
+      `    ${missing.text}`,
+    );
+  }
+  lines.push(`what to do: ${ADVICE[cause]}`);
+  return lines.join('\n');
+}
+
+/** Where the article and the kernel of this run differ; only what the run itself showed. */
+function differences({ frames, record }: Run): string[] {
+  const notes: string[] = [];
+  const data = frames.find(({ segment }) => segment.payloadLength > 0)?.segment.payload;
+  if (data !== undefined) {
+    const bytes = Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    notes.push(
+      `The ${data.length} bytes of "test" are ${bytes}: the last is the newline that fgets() keeps. The string's ` +
+        'terminator is not sent: strlen() does not count it.',
+    );
+  }
+  const fin = frames.findIndex(({ segment }) => segment.flags.includes('F'));
+  const [sent, acked] = [frames[fin], frames[fin + 1]];
+  if (sent !== undefined && acked !== undefined) {
+    notes.push(
+      `The FIN was acknowledged after ${ms(acked.tNs - sent.tNs)}: the delayed ACK, as in the article (41 ms).`,
+    );
+  }
+  const orphan = record.moments
+    .find(({ name }) => name === 'close-wait')
+    ?.sockets.find(({ end, inode }) => end === 'client' && inode === 0);
+  if (orphan !== undefined) {
+    notes.push(
+      `FIN_WAIT2 without an owner has ${(orphan.timerMs / 1000).toFixed(1)} s to live (tcp_fin_timeout). When they are ` +
+        'over the entry is gone; the article says TIME_WAIT follows. It follows only if the server closes in time, as ' +
+        'above. `closewait run fin-wait2-expiry` shows the other way.',
+    );
+  }
+  return notes;
+}
+
+function momentText(
+  moment: Moment,
+  frames: readonly CapturedFrame[],
+  formatter: TcpdumpFormatter,
+  paint: Paint,
+): string {
+  const parts = [heading(paint, `${moment.name} (${ms(moment.tNs)})`)];
+  for (const { realtimeNs, segment } of frames) {
+    parts.push(formatter.format({ timeNs: realtimeNs, segment }), '\n');
+  }
+  if (frames.length > 0) parts.push('\n');
+  parts.push(formatNetstat(moment.sockets), '\n', tcpInfoLine(moment), '\n');
+  for (const diagnosis of moment.diagnoses) {
+    parts.push(
+      `\n${paint('yellow', `Why does the ${diagnosis.end} not call close()?`)}\n`,
+      indent(diagnosisText(diagnosis, moment)),
+      '\n',
+    );
+  }
+  return parts.join('');
+}
+
+function checkLine(check: Check, paint: Paint): string {
+  const { ok, what, expected, observed, source } = check;
+  const mark = ok ? paint('green', 'ok') : paint('red', 'NOT OK');
+  const values = ok
+    ? JSON.stringify(observed)
+    : `expected ${JSON.stringify(expected)}, observed ${JSON.stringify(observed)}`;
+  return `${mark} ${what}: ${values} ${paint('dim', `(${source})`)}`;
+}
+
+/** The whole story of one run, for a person: programs, then moment by moment packets, sockets, states, causes. */
+export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
+  const { record, frames } = run;
+  const where =
+    record.world.kind === 'namespace' ? 'a network namespace of its own' : "the host's own network";
+  const parts = [
+    `${paint('bold', `${record.scenario}: ${scenario.title}`)}\n`,
+    `Linux ${record.kernel}, driver ${record.driver}, ${where} (${record.world.privilege})\n`,
+  ];
+  for (const { name, available, reason } of record.observers) {
+    if (!available) parts.push(paint('yellow', `not seen: ${name}: ${reason}`), '\n');
+  }
+  for (const [end, transcript] of Object.entries(record.transcripts)) {
+    parts.push(heading(paint, `the ${end}'s terminal`), transcript.replace(/\n?$/, '\n'));
+  }
+  const formatter = new TcpdumpFormatter();
+  let from = Number.NEGATIVE_INFINITY;
+  for (const moment of record.moments) {
+    const since = from;
+    const own = frames.filter(({ tNs }) => tNs > since && tNs <= moment.tNs);
+    parts.push(momentText(moment, own, formatter, paint));
+    from = moment.tNs;
+  }
+  const rest = frames.filter(({ tNs }) => tNs > from);
+  if (rest.length > 0) parts.push(heading(paint, 'afterwards'));
+  for (const { realtimeNs, segment } of rest) {
+    parts.push(formatter.format({ timeNs: realtimeNs, segment }), '\n');
+  }
+  const notes = record.scenario === 'close-wait' ? differences(run) : [];
+  if (notes.length > 0) {
+    parts.push(heading(paint, 'beside the article'), notes.map((note) => `- ${note}\n`).join(''));
+  }
+  parts.push(heading(paint, 'checks'));
+  for (const check of record.checks) parts.push(checkLine(check, paint), '\n');
+  for (const end of ['client', 'server'] as const) {
+    parts.push(`path of the ${end}: ${record.ends[end].path.join(' > ')}\n`);
+  }
+  parts.push('\n', formatVerdict(run, paint), '\n');
+  return parts.join('');
+}
+
+/** One line: the verdict, and why where it is not the one hoped for. */
+export function formatVerdict({ record }: Run, paint: Paint): string {
+  const passed = record.checks.filter(({ ok }) => ok).length;
+  const colour = record.verdict === 'reproduced' ? 'green' : record.ok ? 'yellow' : 'red';
+  const count = record.checks.length === 0 ? '' : `, ${passed} of ${record.checks.length} checks`;
+  const why = record.reason === undefined ? '' : `: ${record.reason}`;
+  return `${paint(colour, record.verdict)} ${record.scenario} (${record.driver}${count})${why}`;
+}

@@ -1,0 +1,38 @@
+import * as sys from '../syscall/sys.js';
+
+/** How a command ended that ran inside. */
+export interface Inside {
+  /** Resolves to the exit code, or 128 + the signal as a shell says it. */
+  readonly exitCode: Promise<number>;
+  /** Passes a signal on to the command. */
+  signal(number: number): void;
+}
+
+/**
+ * Starts a program as root of a user and network namespace of its own (user_namespaces(7)), on this process's terminal.
+ * That is how a plain user gets a private network. Throws SyscallError where the kernel or its policy forbids it (EPERM,
+ * ENOSPC, EUSERS).
+ */
+export async function enterNamespaces(path: string, argv: readonly string[]): Promise<Inside> {
+  const actor = await sys.Actor.start({ name: 'enter' });
+  let child: sys.Spawned;
+  try {
+    child = await actor.spawn(path, { argv, newUser: true, newNet: true });
+  } catch (error) {
+    await actor.stop();
+    throw error;
+  }
+  const wait = async (): Promise<number> => {
+    try {
+      const { code, status } = await actor.waitid(sys.P_PIDFD, child.pidfd);
+      return code === sys.CLD_EXITED ? status : 128 + status;
+    } finally {
+      sys.close(child.pidfd);
+      await actor.stop();
+    }
+  };
+  return {
+    exitCode: wait(),
+    signal: (number) => sys.pidfd_send_signal(child.pidfd, number),
+  };
+}
