@@ -28,12 +28,11 @@ const ENDS: readonly End[] = ['client', 'server'];
 
 /** Opens a capture where this process may, else says why not. */
 async function openCapture(world: World): Promise<Capture | string> {
-  // On the host's own interfaces it would see, and show, what is not the experiment's.
-  if (world.kind === 'host' && world.privilege !== 'root') return 'needs CAP_NET_RAW';
   try {
     return await Capture.start(await world.actor('capture'));
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    return error.code === 'EPERM' ? `needs CAP_NET_RAW (${error.message})` : error.message;
   }
 }
 
