@@ -17,6 +17,7 @@
         "native/os/constants_kernel.cc",
         "native/os/constants_library.cc",
         "native/os/invoke.cc",
+        "native/os/mapping.cc",
         "native/os/spawn.cc"
       ],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)/closewait"],
@@ -46,6 +47,7 @@
         "native/glue/arguments.cc",
         "native/glue/calls.cc",
         "native/glue/constants.cc",
+        "native/glue/mapping.cc",
         "native/glue/throw.cc"
       ],
       "cflags": ["-fvisibility=hidden"],

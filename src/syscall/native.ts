@@ -111,6 +111,9 @@ export interface Native extends NativeCalls {
   readonly errnos: Readonly<Record<string, readonly [number: number, text: string]>>;
   readonly syscalls: Readonly<Record<number, string>>;
   readonly sizes: Readonly<Record<string, number>>;
+  /** See native/glue/mapping.h. */
+  mmap(fd: number, length: number, offset: number, writable: boolean): ArrayBuffer | Result;
+  munmap(buffer: ArrayBuffer): boolean;
   readonly Actor: new (done: (id: number, result: number) => void) => NativeActor;
 }
 
