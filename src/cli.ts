@@ -25,6 +25,7 @@ interface RunFlags {
   readonly json?: true;
   readonly pcap?: string;
   readonly hostNetwork?: true;
+  readonly pause?: true;
 }
 
 /**
@@ -68,6 +69,25 @@ async function bestWorld(): Promise<'namespace' | 'host'> {
   }
 }
 
+/** Waits for Enter at each moment, so that one can look around with tools of one's own. */
+async function pauses(signal: AbortSignal): Promise<{
+  at(moment: { readonly name: string }): Promise<void>;
+  end(): void;
+}> {
+  const { createInterface } = await import('node:readline');
+  const input = createInterface({ input: process.stdin });
+  signal.addEventListener('abort', () => input.close());
+  const lines = input[Symbol.asyncIterator]();
+  return {
+    async at({ name }) {
+      chatter(`${name}: look around, then press Enter`);
+      await lines.next();
+      signal.throwIfAborted();
+    },
+    end: () => input.close(),
+  };
+}
+
 async function runCommand(names: string[], flags: RunFlags): Promise<number> {
   const { catalogue } = await import('./scenario/catalogue.js');
   const scenarios = names.map((name) => {
@@ -80,6 +100,11 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
   const { driver } = flags;
   if (driver !== undefined && driver !== 'raw' && driver !== 'program') {
     throw new Usage(`no driver "${driver}": it is raw or program`);
+  }
+  for (const { name, drivers } of scenarios) {
+    if (driver !== undefined && !drivers.includes(driver)) {
+      throw new Usage(`driver ${driver} cannot act ${name}; ${drivers.join(' and ')} can`);
+    }
   }
   if (flags.pcap !== undefined && scenarios.length !== 1) {
     throw new Usage('--pcap takes the capture of one scenario: name it');
@@ -97,11 +122,13 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
   const chosen = scenarios.length > 0 ? scenarios : catalogue;
+  const pause = flags.pause && (await pauses(interrupted.signal));
   const runs = [];
   for (const scenario of chosen) {
     const one = await run(scenario, {
       world,
       signal: interrupted.signal,
+      ...(pause && { onMoment: pause.at }),
       ...(driver !== undefined && { driver }),
     });
     runs.push(one);
@@ -111,6 +138,7 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
       whole ? formatRun(one, scenario, paint) : `${formatVerdict(one, paint)}\n`,
     );
   }
+  if (pause) pause.end();
   const [only] = runs;
   if (flags.pcap !== undefined && only !== undefined) await writeCapture(flags.pcap, only);
   if (flags.json) {
@@ -241,7 +269,7 @@ async function main(argv: string[]): Promise<number> {
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText(
       'after',
-      '\nExit codes: 0 as expected, 1 an expectation failed or a leak was found, 2 usage, 3 cannot run here.',
+      '\nExit codes: 0 as expected, 1 an expectation failed, 2 usage, 3 cannot run here, 130 interrupted.',
     );
   const json = 'print one JSON document';
   program
@@ -254,7 +282,8 @@ async function main(argv: string[]): Promise<number> {
     )
     .option('--json', json)
     .option('--pcap <file>', 'write the packets as pcapng, for Wireshark')
-    .option('--host-network', 'run on the real loopback, to watch with tools of your own')
+    .option('--host-network', 'run on the real loopback, where your own tools see it')
+    .option('--pause', 'wait for Enter at each moment, to look around with tools of your own')
     .action(keep(runCommand));
   program
     .command('list')
@@ -292,8 +321,9 @@ function explain(error: unknown): number {
       chatter('interrupted');
       return 130;
     }
-    const cannot = ['ERR_UNSUPPORTED_PLATFORM', 'ERR_ADDON_MISSING', 'EPERM', 'EMFILE', 'ENOSYS'];
-    if (cannot.includes(String(error.code))) {
+    const cannot = ['ERR_UNSUPPORTED_PLATFORM', 'ERR_ADDON_MISSING'];
+    // What the kernel refuses to the lab itself, a full disk under stdout included, is no result of an experiment.
+    if ('syscall' in error || cannot.includes(String(error.code))) {
       chatter(error.message);
       return CANNOT_RUN;
     }
@@ -303,7 +333,6 @@ function explain(error: unknown): number {
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+  process.exit(error.code === 'EPIPE' ? 0 : explain(error));
 });
 process.exitCode = await main(process.argv.slice(2)).catch(explain);

@@ -23,11 +23,12 @@ struct Failure {
 };
 
 // Pointers to the strings of a block, with the null that ends an argument vector. The block ends
-// in NUL: the caller has checked.
+// in NUL: the caller has checked. One that is nothing but that NUL holds no strings.
 std::vector<char*> Strings(long block, long length) {
   std::vector<char*> strings;
   char* text = reinterpret_cast<char*>(block);
-  for (char* end = text + length; text < end; text += strlen(text) + 1) strings.push_back(text);
+  char* end = length == 1 ? text : text + length;
+  for (; text < end; text += strlen(text) + 1) strings.push_back(text);
   strings.push_back(nullptr);
   return strings;
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Socket } from 'node:net';
 import * as sys from '../syscall/sys.js';
 import type { World } from '../world/world.js';
@@ -26,13 +27,14 @@ export class Program implements AsyncDisposable {
   readonly name: string;
   readonly pid: number;
   readonly pidfd: number;
-  /** Resolves when the process has ended. */
+  /** Resolves when the process has ended and all it printed is in `events`. */
   readonly exited: Promise<sys.Exit>;
   readonly events: ProgramEvent[] = [];
   readonly #actor: sys.Actor;
   readonly #streams: readonly Socket[];
   #stdin: number;
   #ended = false;
+  #heard = false;
   #disposed = false;
   #changed: () => void = () => {};
 
@@ -48,10 +50,7 @@ export class Program implements AsyncDisposable {
     this.#actor = actor;
     this.#stdin = stdin;
     this.#streams = [this.#listen(stdout, 'output'), this.#listen(stderr, 'error')];
-    this.exited = actor.waitid(sys.P_PIDFD, pidfd).finally(() => {
-      this.#ended = true;
-      this.#changed();
-    });
+    this.exited = this.#wait();
     // Asked about or not, the end of a program is not an unhandled rejection of the lab.
     this.exited.catch(() => {});
   }
@@ -74,6 +73,20 @@ export class Program implements AsyncDisposable {
     } catch (error) {
       await actor.stop();
       throw error;
+    }
+  }
+
+  async #wait(): Promise<sys.Exit> {
+    const heard = Promise.all(this.#streams.map((stream) => once(stream, 'close')));
+    try {
+      const exit = await this.#actor.waitid(sys.P_PIDFD, this.pidfd);
+      this.#ended = true;
+      // Its last words are still in the pipes, and may say why it ended.
+      await heard;
+      return exit;
+    } finally {
+      this.#heard = true;
+      this.#changed();
     }
   }
 
@@ -119,7 +132,7 @@ export class Program implements AsyncDisposable {
   async until(what: string, ready: () => boolean, deadlineMs: number): Promise<void> {
     const deadline = AbortSignal.timeout(deadlineMs);
     while (!ready()) {
-      if (this.#ended || deadline.aborted) {
+      if (this.#heard || deadline.aborted) {
         const why = deadline.aborted ? `not within ${deadlineMs} ms` : 'it ended first';
         throw new Error(
           `${this.name} (pid ${this.pid}): waited for ${what}: ${why}. It printed: ` +
@@ -139,7 +152,13 @@ export class Program implements AsyncDisposable {
 
   /** Sends a signal; nothing happens if the process has ended. */
   signal(number: number): void {
-    if (!this.#ended && !this.#disposed) sys.pidfd_send_signal(this.pidfd, number);
+    if (this.#ended || this.#disposed) return;
+    try {
+      sys.pidfd_send_signal(this.pidfd, number);
+    } catch (error) {
+      // The actor may know of the end before this thread does.
+      if (!(error instanceof sys.SyscallError && error.code === 'ESRCH')) throw error;
+    }
   }
 
   /** Ends the process, waits for its end and closes all. Idempotent. */
@@ -147,8 +166,9 @@ export class Program implements AsyncDisposable {
     if (this.#disposed) return;
     this.signal(sys.SIGKILL);
     this.#disposed = true;
-    await this.exited.catch(() => {});
+    // What it leaves running may keep the pipes open.
     for (const stream of this.#streams) stream.destroy();
+    await this.exited.catch(() => {});
     sys.close(this.#stdin);
     sys.close(this.pidfd);
     await this.#actor.stop();

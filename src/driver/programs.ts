@@ -4,7 +4,8 @@ import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { World } from '../world/world.js';
 import { Program } from './program.js';
-import type { Cast, ClientRole, Role, ServerRole } from './role.js';
+import type { ActingProgram, Cast, ClientRole, Role, ServerRole } from './role.js';
+import { missingClose } from './server.js';
 
 const DEADLINE_MS = 10_000;
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
@@ -51,19 +52,27 @@ function socketDescriptors(pid: number): number[] {
 
 abstract class ProgramEnd implements Role {
   abstract readonly end: 'client' | 'server';
-  program: Program | undefined;
+  protected process: Program | undefined;
 
   get pid(): number | undefined {
-    return this.program?.pid;
+    return this.process?.pid;
+  }
+
+  get program(): ActingProgram {
+    return { tid: this.running.pid };
+  }
+
+  get transcript(): string | undefined {
+    return this.process?.transcript;
   }
 
   protected get running(): Program {
-    if (this.program === undefined) throw new Error(`the ${this.end} program is not started`);
-    return this.program;
+    if (this.process === undefined) throw new Error(`the ${this.end} program is not started`);
+    return this.process;
   }
 
   withDescriptor<T>(fn: (fd: number) => T): T | undefined {
-    return look(this.program, fn);
+    return look(this.process, fn);
   }
 
   protected printed(what: string): Promise<void> {
@@ -76,7 +85,7 @@ abstract class ProgramEnd implements Role {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.program?.stop();
+    await this.process?.stop();
   }
 }
 
@@ -93,7 +102,7 @@ class ServerProgram extends ProgramEnd implements ServerRole {
 
   async listen(): Promise<Endpoint> {
     const server = await start(this.#world, 'server', ['0']);
-    this.program = server;
+    this.process = server;
     const line = /Listening on \S+:(\d+)\n/;
     await server.until('its port', () => line.test(server.printed('error')), DEADLINE_MS);
     const port = Number(line.exec(server.printed('error'))?.[1]);
@@ -109,6 +118,11 @@ class ServerProgram extends ProgramEnd implements ServerRole {
   async echo(): Promise<void> {}
 
   async readEnd(): Promise<void> {}
+
+  override get program(): ActingProgram {
+    const missingCall = missingClose();
+    return { tid: this.running.pid, ...(missingCall && { missingCall }) };
+  }
 
   writeLate(): Promise<never> {
     throw new Error('the server program writes only what it has read');
@@ -132,7 +146,7 @@ class ClientProgram extends ProgramEnd implements ClientRole {
 
   async connect(to: Endpoint): Promise<void> {
     const client = await start(this.#world, 'client', [to.address, String(to.port)]);
-    this.program = client;
+    this.process = client;
     await client.until('its prompt', () => client.printed().includes('quit): '), DEADLINE_MS);
   }
 
@@ -170,8 +184,8 @@ export async function castPrograms(world: World): Promise<Cast> {
     server,
     client,
     transcripts: () => ({
-      ...(server.program && { server: server.program.transcript }),
-      ...(client.program && { client: client.program.transcript }),
+      ...(server.transcript !== undefined && { server: server.transcript }),
+      ...(client.transcript !== undefined && { client: client.transcript }),
     }),
     async [Symbol.asyncDispose]() {
       await client[Symbol.asyncDispose]();

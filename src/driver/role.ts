@@ -1,4 +1,5 @@
 import type { Endpoint } from '../tcp/address.js';
+import type { SourceLine } from './server.js';
 
 /** The two ends of a connection. */
 export type End = 'client' | 'server';
@@ -8,12 +9,22 @@ export interface Role extends AsyncDisposable {
   readonly end: End;
   /** The process that acts it; undefined until it is started. */
   readonly pid: number | undefined;
+  /** What is known of the program behind it, where the end is acted by a program of its own. */
+  readonly program?: ActingProgram;
   /**
    * Runs `look` with a descriptor of the connection's socket, or returns undefined where there is none any more. The
    * descriptor is a loan: it is closed, or not ours, when `look` has returned. While it is open the other end sees no
    * FIN, so `look` must be quick.
    */
   withDescriptor<T>(look: (fd: number) => T): T | undefined;
+}
+
+/** A program that acts an end on its own account: what it does is not asked for, only waited for. */
+export interface ActingProgram {
+  /** The thread that makes its calls. */
+  readonly tid: number;
+  /** Where in its source a call is missing that would end the connection. */
+  readonly missingCall?: SourceLine;
 }
 
 /** The passive side: it serves one connection and echoes. */
@@ -25,11 +36,14 @@ export interface ServerRole extends Role {
   listen(): Promise<Endpoint>;
   /** Accepts one connection. */
   accept(): Promise<void>;
-  /** Reads once and writes back what it read. */
+  /** Reads once and writes back what it read; a program does so by itself. */
   echo(): Promise<void>;
-  /** Reads the end of the stream: read() returns 0. */
+  /** Reads the end of the stream: read() returns 0; a program does so by itself. */
   readEnd(): Promise<void>;
-  /** Writes although the peer has closed; the errno name where the kernel refuses, undefined where it takes it. */
+  /**
+   * Writes although the peer has closed; the errno name where the kernel refuses, undefined where it takes it. Throws
+   * where a program acts: it writes only what it has read.
+   */
   writeLate(): Promise<string | undefined>;
   /** Closes the connection: by close(), or by ending the program that never will. */
   close(): Promise<void>;

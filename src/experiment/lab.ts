@@ -1,8 +1,7 @@
 import { setTimeout as tick } from 'node:timers/promises';
 import type { Cast, End } from '../driver/role.js';
-import { missingClose } from '../driver/server.js';
 import { Capture } from '../observer/capture.js';
-import { holdersOf, type Thread, threadsOf } from '../observer/process.js';
+import { holdersOf, threadsOf } from '../observer/process.js';
 import { SockDiag } from '../observer/sock-diag.js';
 import { tcpInfo } from '../observer/tcp-info.js';
 import type { Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
@@ -36,6 +35,14 @@ async function openCapture(world: World): Promise<Capture | string> {
   }
 }
 
+/** What a lab may be told besides what to run. */
+export interface LabOptions {
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called when every observer has looked; the scenario goes on when it has resolved. */
+  readonly onMoment?: ((moment: Moment) => Promise<void>) | undefined;
+}
+
 /** The observers of one run, and the stage that a scenario plays on in front of them. */
 export class Lab implements Stage, AsyncDisposable {
   readonly server: Cast['server'];
@@ -50,6 +57,7 @@ export class Lab implements Stage, AsyncDisposable {
   readonly #capture: Capture | string;
   readonly #start = process.hrtime.bigint();
   readonly #signal: AbortSignal | undefined;
+  readonly #onMoment: LabOptions['onMoment'];
   #clientAddress: Endpoint | undefined;
 
   private constructor(
@@ -57,9 +65,10 @@ export class Lab implements Stage, AsyncDisposable {
     cast: Cast,
     diag: SockDiag,
     capture: Capture | string,
-    signal: AbortSignal | undefined,
+    { signal, onMoment }: LabOptions,
   ) {
     this.#signal = signal;
+    this.#onMoment = onMoment;
     this.#scenario = scenario;
     this.#cast = cast;
     this.server = cast.server;
@@ -73,12 +82,12 @@ export class Lab implements Stage, AsyncDisposable {
     scenario: Scenario,
     world: World,
     cast: Cast,
-    signal?: AbortSignal,
+    options: LabOptions = {},
   ): Promise<Lab> {
     const actor = await world.actor('sock_diag');
     const diag = new SockDiag(await actor.socket(...SockDiag.socket));
     await actor.stop();
-    return new Lab(scenario, cast, diag, await openCapture(world), signal);
+    return new Lab(scenario, cast, diag, await openCapture(world), options);
   }
 
   get #now(): number {
@@ -165,12 +174,14 @@ export class Lab implements Stage, AsyncDisposable {
     }
     const sockets = this.#sockets();
     const diagnoses = sockets.flatMap((socket) => this.#diagnose(socket));
-    this.moments.push({ name, tNs, sockets, tcpInfo: tcpInfoStates, diagnoses });
+    const moment = { name, tNs, sockets, tcpInfo: tcpInfoStates, diagnoses };
+    this.moments.push(moment);
     const expected = this.#scenario.expected?.[name] ?? {};
     for (const end of ENDS) {
       const expectation = expected[end];
       if (expectation !== undefined) this.#hold(name, end, expectation, sockets, diagnoses);
     }
+    await this.#onMoment?.(moment);
   };
 
   /** The experiment's sockets, listener first, then client and server. */
@@ -205,18 +216,11 @@ export class Lab implements Stage, AsyncDisposable {
     const holders = owner === undefined ? [] : [owner];
     const found = causeOf({ ...socket, holders });
     if (found === undefined) return [];
-    const thread = this.#threadOf(end);
-    const missing =
-      this.#cast.driver === 'program' && end === 'server' ? missingClose() : undefined;
+    const program = this[end].program;
+    if (program === undefined) return [{ end, ...found }];
+    const thread = threadsOf(owner?.pid ?? program.tid).find(({ tid }) => tid === program.tid);
+    const { missingCall: missing } = program;
     return [{ end, ...found, ...(thread && { thread }), ...(missing && { missing }) }];
-  }
-
-  /** The thread that should act: the program's first, or the actor of that name. */
-  #threadOf(end: End): Thread | undefined {
-    const { pid } = this[end];
-    if (pid === undefined) return undefined;
-    const program = this.#cast.driver === 'program';
-    return threadsOf(pid).find(({ tid, comm }) => (program ? tid === pid : comm === end));
   }
 
   #hold(

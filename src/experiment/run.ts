@@ -5,7 +5,7 @@ import type { Cast, DriverName } from '../driver/role.js';
 import type { Scenario } from '../scenario/scenario.js';
 import { World, type WorldKind } from '../world/world.js';
 import { Lab } from './lab.js';
-import type { CapturedFrame, Run, RunRecord, Verdict } from './record.js';
+import type { CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
 
 /** How to run a scenario. */
 export interface RunOptions {
@@ -14,6 +14,8 @@ export interface RunOptions {
   readonly world: WorldKind;
   /** Ends the run; what it had open is closed, and the promise rejects. */
   readonly signal?: AbortSignal;
+  /** Called at each moment of the scenario, which goes on when it has resolved. */
+  readonly onMoment?: (moment: Moment) => Promise<void>;
 }
 
 const cast = (driver: DriverName, world: World, signal?: AbortSignal): Promise<Cast> =>
@@ -24,7 +26,7 @@ const cast = (driver: DriverName, world: World, signal?: AbortSignal): Promise<C
  * that says so; what throws is a lab that could not be set up.
  */
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
-  const { driver = scenario.drivers[0] ?? 'raw', signal } = options;
+  const { driver = scenario.drivers[0] ?? 'raw', signal, onMoment } = options;
   await using world = await World.open(options.world);
   const empty = { client: { path: [] }, server: { path: [] } };
   const base = {
@@ -59,7 +61,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   }
 
   await using actors = await cast(driver, world, signal);
-  await using lab = await Lab.open(scenario, world, actors, signal);
+  await using lab = await Lab.open(scenario, world, actors, { signal, onMoment });
   let thrown: unknown;
   try {
     await scenario.run(lab);

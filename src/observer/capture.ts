@@ -146,6 +146,7 @@ export class Capture implements AsyncDisposable {
   async stop(): Promise<void> {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#changed();
     try {
       this.#stop.abort();
       await this.#done;

@@ -2,7 +2,7 @@ import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
 import { encodeDump, encodeGet, NetlinkCursor, NLMSG_DONE, NLMSG_ERROR } from '../tcp/inet-diag.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
-import { stateMask, type TcpStateName } from '../tcp/states.js';
+import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
 
 /** Which sockets to list. */
 export interface SnapshotOptions {
@@ -23,6 +23,9 @@ export interface FourTuple {
 // The kernel fills messages up to the room that the receiver has shown, at most 32 KiB (netlink_dump()).
 const CHUNK = 32768;
 const ATTEMPTS = 4;
+
+// A socket that is bound and nothing else is in no state of TCP, and netstat has no row for it.
+const connectionStates = tcpStates.filter((state) => state !== 'BOUND_INACTIVE');
 
 /**
  * The TCP sockets of one network namespace, asked for over a netlink socket of that namespace.
@@ -58,7 +61,7 @@ export class SockDiag implements Disposable {
    */
   snapshot({ states, family, info = false }: SnapshotOptions = {}): SocketTable {
     const families = family === undefined ? [sys.AF_INET, sys.AF_INET6] : [familyNumber(family)];
-    const mask = states === undefined ? {} : { states: stateMask(states) };
+    const mask = { states: stateMask(states ?? connectionStates) };
     for (let attempt = 1; ; attempt++) {
       const chunks: Uint8Array[] = [];
       for (const each of families) {

@@ -87,6 +87,14 @@ function differences({ frames, record }: Run): string[] {
       `The FIN was acknowledged after ${ms(acked.tNs - sent.tNs)}: the delayed ACK, as in the article (41 ms).`,
     );
   }
+  const last = frames.findLastIndex(({ segment }) => segment.flags.includes('F'));
+  const [answer, end] = [frames[last], frames[last + 1]];
+  if (last > fin && answer !== undefined && end !== undefined) {
+    notes.push(
+      `LAST_ACK lasted from the server's FIN to its ACK: ${ms(end.tNs - answer.tNs)}, inside the call that closed. TIME_WAIT ` +
+        'is at the client, which closed first.',
+    );
+  }
   const orphan = record.moments
     .find(({ name }) => name === 'close-wait')
     ?.sockets.find(({ end, inode }) => end === 'client' && inode === 0);

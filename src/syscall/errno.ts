@@ -10,10 +10,10 @@ export function errnoName(errno: number): string {
   return names.get(Math.abs(errno)) ?? `ERRNO_${Math.abs(errno)}`;
 }
 
-/** What strerror(3) says of an errno number, in the C locale, without the capital. */
+/** What strerror(3) says of an errno number, in the C locale, without the capital of its first word. */
 export function errnoText(errno: number): string {
   const text = native.errnos[errnoName(errno)]?.[1] ?? 'unknown error';
-  return text.charAt(0).toLowerCase() + text.slice(1);
+  return text.replace(/^[A-Z](?=[a-z])/, (capital) => capital.toLowerCase());
 }
 
 const number = (name: string): number => native.errnos[name]?.[0] as number;

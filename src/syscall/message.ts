@@ -50,6 +50,7 @@ const align = (length: number) => (length + 7) & ~7;
 
 /** Control messages as sendmsg wants them. */
 export function encodeControl(messages: readonly ControlMessage[]): Uint8Array {
+  messages.forEach(checkControl);
   const length = messages.reduce((sum, { data }) => sum + HEADER + align(data.length), 0);
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
@@ -62,6 +63,19 @@ export function encodeControl(messages: readonly ControlMessage[]): Uint8Array {
     offset += HEADER + align(data.length);
   }
   return bytes;
+}
+
+// What a DataView is given it wraps, and what is no number it writes as 0: neither is what the caller wrote.
+function checkControl(message: ControlMessage, i: number): void {
+  for (const name of ['level', 'type'] as const) {
+    const value = message?.[name];
+    if (!Number.isInteger(value) || value < -(2 ** 31) || value >= 2 ** 31) {
+      throw argumentError(`control[${i}].${name}`, 'an integer of 32 bits', value);
+    }
+  }
+  if (!(message.data instanceof Uint8Array)) {
+    throw argumentError(`control[${i}].data`, 'a Uint8Array', message.data);
+  }
 }
 
 /** Control messages from recvmsg's bytes. Stops at the first that does not fit: the kernel cut it (MSG_CTRUNC). */

@@ -23,9 +23,7 @@ const bytesOf = (length: number, fill: (view: DataView) => void): Uint8Array => 
 
 function fits(value: number, low: number, high: number): number {
   if (Number.isInteger(value) && value >= low && value <= high) return value;
-  throw new RangeError(
-    `value must be an integer from ${low} to ${high}, received ${String(value)}`,
-  );
+  throw argumentError('value', `an integer from ${low} to ${high}`, value);
 }
 
 /** int. The kernel answers some of them with one byte. */
@@ -49,7 +47,12 @@ export const flag: Codec<boolean> = {
 export const u64: Codec<bigint> = {
   capacity: 8,
   decode: (bytes) => view(bytes).getBigUint64(0, true),
-  encode: (value) => bytesOf(8, (v) => v.setBigUint64(0, value, true)),
+  encode: (value) => {
+    if (typeof value !== 'bigint' || BigInt.asUintN(64, value) !== value) {
+      throw argumentError('value', 'a bigint of 64 bits without sign', value);
+    }
+    return bytesOf(8, (v) => v.setBigUint64(0, value, true));
+  },
 };
 
 /** struct linger. `on` with 0 seconds makes close() send a RST. */
@@ -78,7 +81,7 @@ export const timeval: Codec<number> = {
     Number(view(bytes).getBigInt64(0, true)) + Number(view(bytes).getBigInt64(8, true)) / 1e6,
   encode: (seconds) =>
     bytesOf(16, (v) => {
-      if (!(seconds >= 0 && seconds < 2 ** 31)) {
+      if (typeof seconds !== 'number' || !(seconds >= 0 && seconds < 2 ** 31)) {
         throw argumentError('value', 'a number of seconds', seconds);
       }
       // Rounded as one number: a fraction of .9999999 must not become a million microseconds.
@@ -131,7 +134,10 @@ export const text: Codec<string> = {
     const end = bytes.indexOf(0);
     return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
   },
-  encode: (value) => new TextEncoder().encode(value),
+  encode: (value) => {
+    if (typeof value !== 'string') throw argumentError('value', 'a string', value);
+    return new TextEncoder().encode(value);
+  },
 };
 
 /** A struct that the caller reads and lays out. */
@@ -243,7 +249,8 @@ export const socketOptions = {
   TCP_REPAIR: tcp(c.TCP_REPAIR, int),
   TCP_REPAIR_OPTIONS: tcp(c.TCP_REPAIR_OPTIONS, raw, set),
   TCP_REPAIR_QUEUE: tcp(c.TCP_REPAIR_QUEUE, int),
-  TCP_REPAIR_WINDOW: tcp(c.TCP_REPAIR_WINDOW, raw),
+  // struct tcp_repair_window is five u32; the kernel refuses room for more.
+  TCP_REPAIR_WINDOW: tcp(c.TCP_REPAIR_WINDOW, { ...raw, capacity: 20 }),
   TCP_SAVED_SYN: tcp(c.TCP_SAVED_SYN, raw, get),
   TCP_SAVE_SYN: tcp(c.TCP_SAVE_SYN, int),
   TCP_SYNCNT: tcp(c.TCP_SYNCNT, int),

@@ -10,7 +10,7 @@ import {
   WEXITED,
 } from './constants.js';
 import { encodePath, timespec } from './descriptor.js';
-import { SyscallError } from './error.js';
+import { argumentError, SyscallError } from './error.js';
 import { native } from './native.js';
 
 const nowhere = () => ({});
@@ -141,6 +141,11 @@ export interface Spawned {
 const block = (strings: readonly string[]): Uint8Array =>
   strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings.map(encodePath));
 
+function descriptor(fd: number, i: number): number {
+  if (!Number.isInteger(fd)) throw argumentError(`stdio[${i}]`, 'a descriptor', fd);
+  return fd;
+}
+
 /**
  * clone(2) and execve(2) from the calling thread: the program inherits that thread's namespaces and gets SIGKILL when
  * that thread ends. It is a child of this process: waitid takes its remains away.
@@ -163,7 +168,7 @@ export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
           value === undefined ? [] : [`${name}=${value}`],
         ),
       ),
-      Int32Array.from(stdio),
+      Int32Array.from(stdio, descriptor),
       (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0),
       room,
     ),

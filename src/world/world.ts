@@ -71,7 +71,7 @@ export class World implements AsyncDisposable {
   async setSysctl(path: string, value: string): Promise<void> {
     if (this.kind === 'host') throw new Error(`${path} belongs to the host, and is left alone`);
     // Which namespace /proc/sys/net shows is decided by the thread that opens it.
-    await using actor = await sys.Actor.start({ name: 'sysctl', netns: this.#netns });
+    await using actor = await this.#start('sysctl');
     const fd = await actor.open(`/proc/sys/${path}`, sys.O_WRONLY | sys.O_CLOEXEC);
     try {
       await actor.write(fd, value);
@@ -82,17 +82,23 @@ export class World implements AsyncDisposable {
 
   /** Starts an actor in this world; it is stopped with the world at the latest. */
   async actor(name: string): Promise<sys.Actor> {
-    const actor = await sys.Actor.start({ name, netns: this.#netns });
+    const actor = await this.#start(name);
     this.#actors.add(actor);
     return actor;
   }
 
+  #start(name: string): Promise<sys.Actor> {
+    // The descriptor's number may be somebody else's by now.
+    if (this.#closed) throw new Error('the world is closed');
+    return sys.Actor.start({ name, netns: this.#netns });
+  }
+
   /** Stops the actors, newest first, and lets the namespace go. Idempotent. */
   async close(): Promise<void> {
-    for (const actor of [...this.#actors].reverse()) await actor.stop();
-    this.#actors.clear();
-    if (this.#netns >= 0 && !this.#closed) sys.close(this.#netns);
+    const first = !this.#closed;
     this.#closed = true;
+    for (const actor of [...this.#actors].reverse()) await actor.stop();
+    if (this.#netns >= 0 && first) sys.close(this.#netns);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
