@@ -122,7 +122,8 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
   const chosen = scenarios.length > 0 ? scenarios : catalogue;
-  const pause = flags.pause && (await pauses(interrupted.signal));
+  const pause = flags.pause ? await pauses(interrupted.signal) : undefined;
+  using _pause = { [Symbol.dispose]: () => pause?.end() };
   const runs = [];
   for (const scenario of chosen) {
     const one = await run(scenario, {
@@ -138,13 +139,12 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
       whole ? formatRun(one, scenario, paint) : `${formatVerdict(one, paint)}\n`,
     );
   }
-  if (pause) pause.end();
   const [only] = runs;
-  if (flags.pcap !== undefined && only !== undefined) await writeCapture(flags.pcap, only);
   if (flags.json) {
     const records = runs.map(({ record }) => record);
     process.stdout.write(formatJson(names.length === 1 ? records[0] : records));
   }
+  if (flags.pcap !== undefined && only !== undefined) await writeCapture(flags.pcap, only);
   return runs.every(({ record }) => record.ok) ? 0 : EXPECTATION_FAILED;
 }
 

@@ -1,4 +1,5 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as tick } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
@@ -50,6 +51,12 @@ function socketDescriptors(pid: number): number[] {
   }
 }
 
+/** The system call that a process's first thread is blocked in (proc(5), /proc/pid/syscall). */
+function blockedIn(pid: number): string | undefined {
+  const [number] = readFileSync(`/proc/${pid}/syscall`, 'utf8').split(' ', 1);
+  return sys.syscallName(Number(number));
+}
+
 abstract class ProgramEnd implements Role {
   abstract readonly end: 'client' | 'server';
   protected process: Program | undefined;
@@ -60,6 +67,10 @@ abstract class ProgramEnd implements Role {
 
   get program(): ActingProgram {
     return { tid: this.running.pid };
+  }
+
+  kill(): void {
+    this.process?.signal(sys.SIGKILL);
   }
 
   get transcript(): string | undefined {
@@ -117,7 +128,15 @@ class ServerProgram extends ProgramEnd implements ServerRole {
 
   async echo(): Promise<void> {}
 
-  async readEnd(): Promise<void> {}
+  /** The server has read the end when it sleeps: that is all it does after. */
+  async readEnd(): Promise<void> {
+    const { pid } = this.running;
+    const deadline = performance.now() + DEADLINE_MS;
+    while (blockedIn(pid) !== 'clock_nanosleep') {
+      if (performance.now() > deadline) throw new Error('the server program has not gone to sleep');
+      await tick(1);
+    }
+  }
 
   override get program(): ActingProgram {
     const missingCall = missingClose();
@@ -176,9 +195,15 @@ class ClientProgram extends ProgramEnd implements ClientRole {
 }
 
 /** Casts both ends with the article's two programs, as real processes in a world. */
-export async function castPrograms(world: World): Promise<Cast> {
+export async function castPrograms(world: World, signal?: AbortSignal): Promise<Cast> {
   const server = new ServerProgram(world);
   const client = new ClientProgram(world);
+  // Whoever waits for a program hears of its end.
+  const end = (): void => {
+    server.kill();
+    client.kill();
+  };
+  signal?.addEventListener('abort', end);
   return {
     driver: 'program',
     server,
@@ -188,6 +213,7 @@ export async function castPrograms(world: World): Promise<Cast> {
       ...(client.transcript !== undefined && { client: client.transcript }),
     }),
     async [Symbol.asyncDispose]() {
+      signal?.removeEventListener('abort', end);
       await client[Symbol.asyncDispose]();
       await server[Symbol.asyncDispose]();
     },

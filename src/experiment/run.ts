@@ -19,7 +19,7 @@ export interface RunOptions {
 }
 
 const cast = (driver: DriverName, world: World, signal?: AbortSignal): Promise<Cast> =>
-  driver === 'raw' ? castRaw(world, signal) : castPrograms(world);
+  driver === 'raw' ? castRaw(world, signal) : castPrograms(world, signal);
 
 /**
  * Runs a scenario in a world of its own and holds what was seen against what should be. A scenario that fails is a record
@@ -65,6 +65,8 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   let thrown: unknown;
   try {
     await scenario.run(lab);
+    // A story whose every state is there at the first look has not asked.
+    signal?.throwIfAborted();
   } catch (error) {
     signal?.throwIfAborted();
     thrown = error;
@@ -72,7 +74,13 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   const frames: CapturedFrame[] = await lab.finish();
   const failed = lab.checks.find(({ ok }) => !ok);
   const verdict: Verdict =
-    thrown === undefined && failed === undefined ? 'reproduced' : 'not-reproduced';
+    thrown !== undefined
+      ? 'not-reproduced'
+      : failed === undefined
+        ? 'reproduced'
+        : lab.inDoubt
+          ? 'inconclusive'
+          : 'not-reproduced';
   const reason =
     thrown !== undefined
       ? messageOf(thrown)

@@ -133,7 +133,7 @@ class ActorThread implements AsyncDisposable {
       const args = rest as A;
       const signal = optionsIn(rest)?.signal;
       const row: Call<A, R> = fn.row(...args);
-      const name = row.syscall ?? row.name;
+      const name = typeof row.syscall === 'string' ? row.syscall : row.name;
       const cancelled = (): AbortError =>
         signal?.aborted
           ? new AbortError(name, 'its signal was aborted', { cause: signal.reason })
@@ -161,7 +161,7 @@ class ActorThread implements AsyncDisposable {
             resolve(row.leave === undefined ? (result as R) : row.leave(result, room));
             return;
           }
-          const error = failure(row, result, args);
+          const error = failure(row, result, args, room);
           reject(error.code === CANCELLED ? cancelled() : error);
         },
       });

@@ -10,8 +10,8 @@ export type Invoke = (...args: unknown[]) => number;
  */
 export interface Call<A extends unknown[], R> {
   readonly name: CallName;
-  /** What strace would print, where it is not `name`. */
-  readonly syscall?: string;
+  /** What strace would print, where it is not `name`; of several, the one that failed, by what the call left in `room`. */
+  readonly syscall?: string | ((room: Uint8Array) => string);
   /** How many bytes the kernel writes its answer into. */
   readonly room?: number | ((...args: A) => number);
   /** Calls `invoke` with the addon's arguments and returns what it returns. Left out: the call's own, as they are. */
@@ -34,9 +34,18 @@ export function failure<A extends unknown[], R>(
   call: Call<A, R>,
   errno: number,
   args: A,
+  room: Uint8Array,
 ): SyscallError {
   const site = call.site === undefined ? { fd: args[0] as number } : call.site(...args);
-  return new SyscallError(call.syscall ?? call.name, errno, site);
+  return new SyscallError(syscallOf(call, room), errno, site);
+}
+
+/** The system call a row makes, by its C name. */
+export function syscallOf<A extends unknown[], R>(
+  { syscall, name }: Call<A, R>,
+  room: Uint8Array,
+): string {
+  return typeof syscall === 'function' ? syscall(room) : (syscall ?? name);
 }
 
 /** The pair of descriptors that the kernel wrote. */
@@ -61,8 +70,8 @@ export function define<A extends unknown[], R>(call: Call<A, R>): SyscallFunctio
   const { enter, leave, room: size = 0 } = call;
   const kernel = native[call.name] as Invoke;
   const fixed = typeof size === 'number' ? new Uint8Array(size) : undefined;
-  const failed = (result: number, args: unknown[]): Error => {
-    const error = failure(call, result, args as A);
+  const failed = (result: number, args: unknown[], room: Uint8Array): Error => {
+    const error = failure(call, result, args as A, room);
     // The stack begins at who made the call.
     Error.captureStackTrace(error, run);
     return error;
@@ -71,13 +80,13 @@ export function define<A extends unknown[], R>(call: Call<A, R>): SyscallFunctio
     enter === undefined
       ? (a: unknown, b: unknown, c: unknown, d: unknown) => {
           const result = kernel(a, b, c, d);
-          if (result < 0) throw failed(result, [a, b, c, d]);
+          if (result < 0) throw failed(result, [a, b, c, d], noRoom);
           return leave === undefined ? result : leave(result, noRoom);
         }
       : (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => {
           const room = fixed ?? roomFor(call, [a, b, c, d, e] as unknown as A);
           const result = (enter as AnyEnter)(kernel, room, a, b, c, d, e);
-          if (result < 0) throw failed(result, [a, b, c, d, e]);
+          if (result < 0) throw failed(result, [a, b, c, d, e], room);
           return leave === undefined ? result : leave(result, room);
         };
   Object.defineProperty(run, 'name', { value: call.name });

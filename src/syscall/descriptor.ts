@@ -215,8 +215,10 @@ export function timespec(seconds: number): BigInt64Array {
   if (typeof seconds !== 'number' || !(seconds >= 0 && seconds <= 2 ** 31)) {
     throw argumentError('seconds', 'a number from 0 to 2147483648', seconds);
   }
+  // Rounded as one number: a fraction of .9999999999 must not become a thousand million nanoseconds.
   const whole = Math.floor(seconds);
-  return BigInt64Array.of(BigInt(whole), BigInt(Math.round((seconds - whole) * 1e9)));
+  const nanoseconds = BigInt(whole) * 1_000_000_000n + BigInt(Math.round((seconds - whole) * 1e9));
+  return BigInt64Array.of(nanoseconds / 1_000_000_000n, nanoseconds % 1_000_000_000n);
 }
 
 /**

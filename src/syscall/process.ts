@@ -138,6 +138,9 @@ export interface Spawned {
   readonly pidfd: number;
 }
 
+// SpawnStep in native/os/spawn.h.
+const STEPS = ['clone', 'pipe2', 'write(uid_map)', 'dup2', 'execve'];
+
 const block = (strings: readonly string[]): Uint8Array =>
   strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings.map(encodePath));
 
@@ -152,7 +155,7 @@ function descriptor(fd: number, i: number): number {
  */
 export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
   name: 'spawn',
-  syscall: 'execve',
+  syscall: (room) => STEPS[new DataView(room.buffer).getInt32(8, true)] ?? 'execve',
   room: 12,
   enter: (
     invoke,

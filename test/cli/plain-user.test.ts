@@ -1,0 +1,168 @@
+/** The command as a plain user has it: in namespaces of its own, or where they are forbidden on the host's loopback. */
+import { chmodSync, cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import { Program, scratch } from '../driver/programs.js';
+import { Traces } from '../experiment/traces.js';
+import { until } from '../fixture/until.js';
+import { noOtherUser, noUserNamespace, testUnless } from '../world/ability.js';
+import { CLI, finished, PACKAGE } from './closewait.js';
+
+const isRoot = process.geteuid?.() === 0;
+const PLAIN = isRoot ? 'setpriv --reuid 65534 --regid 65534 --clear-groups'.split(' ') : [];
+// Root's rights stay behind in the namespace that forbids, before the program starts.
+const FORBID =
+  'echo 0 > /proc/sys/user/max_user_namespaces && echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"';
+const DROP = 'setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all'.split(' ');
+const cannot = isRoot ? noOtherUser : undefined;
+
+/** A copy of the package that any user can read; the path of its command. */
+function installed(t: ExecutionContext): string {
+  if (!isRoot) return CLI;
+  const directory = scratch(t);
+  chmodSync(directory, 0o755);
+  for (const path of ['dist/src', 'package.json', 'build/Release/closewait.node', 'src/driver']) {
+    mkdirSync(join(directory, path, '..'), { recursive: true });
+    cpSync(join(PACKAGE, path), join(directory, path), { recursive: true });
+  }
+  symlinkSync(join(PACKAGE, 'node_modules'), join(directory, 'node_modules'));
+  return join(directory, 'dist', 'src', 'cli.js');
+}
+
+const run = (cli: string, ...args: string[]): string[] => [process.execPath, cli, 'run', ...args];
+
+testUnless(
+  cannot ?? noUserNamespace,
+  'a plain user: close-wait in namespaces of its own',
+  async (t) => {
+    const cli = installed(t);
+    for (const driver of ['program', 'raw']) {
+      const command = [...PLAIN, ...run(cli, 'close-wait', '--driver', driver, '--json')];
+      const { code, stdout, stderr } = finished(command);
+      t.is(stderr, '');
+      const record = JSON.parse(stdout);
+      t.is(record.reason, undefined);
+      t.like(record, {
+        verdict: 'reproduced',
+        driver,
+        world: { kind: 'namespace', privilege: 'user-namespace' },
+      });
+      t.true(record.observers.every(({ available }: { available: boolean }) => available));
+      t.is(code, 0);
+    }
+  },
+);
+
+testUnless(
+  cannot ?? noUserNamespace,
+  'a plain user: the whole catalogue, and --pcap',
+  async (t) => {
+    const cli = installed(t);
+    const all = finished([...PLAIN, ...run(cli, '--json')]);
+    t.is(all.code, 0, all.stderr);
+    for (const record of JSON.parse(all.stdout)) t.is(record.verdict, 'reproduced', record.reason);
+
+    const directory = scratch(t);
+    chmodSync(directory, 0o777);
+    const file = join(directory, 'run.pcapng');
+    const captured = finished([
+      ...PLAIN,
+      ...run(cli, 'close-wait', '--driver', 'raw', '--pcap', file),
+    ]);
+    t.is(captured.code, 0, captured.stderr);
+    t.true(existsSync(file));
+  },
+);
+
+testUnless(
+  cannot ?? noUserNamespace,
+  'a plain user: exit codes come out of the namespaces',
+  async (t) => {
+    const cli = installed(t);
+    const unwritable = finished([
+      ...[...PLAIN, ...run(cli, 'close-wait', '--driver', 'raw'), '--pcap', '/proc/none'],
+    ]);
+    t.is(unwritable.code, 3);
+    t.regex(unwritable.stderr, /^closewait: \/proc\/none is not written: [^\n]+\n$/);
+  },
+);
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
+  testUnless(cannot ?? noUserNamespace, `a plain user: ${signal} leaves nothing`, async (t) => {
+    const traces = new Traces();
+    const command = [...PLAIN, ...run(installed(t), 'close-wait')];
+    const program = new Program(t, traces.marked(command));
+    await until(
+      () => traces.processes().some(({ argv }) => argv[0] === 'closewait-server'),
+      () => JSON.stringify(traces.processes()),
+    );
+    // A terminal's Ctrl-C reaches all in front of it.
+    if (signal === 'SIGINT') {
+      for (const { pid, argv } of traces.processes()) {
+        if (argv.includes('run')) process.kill(pid, signal);
+      }
+    } else program.signal(signal);
+    t.is(await program.end(), signal === 'SIGKILL' ? 'SIGKILL' : 130);
+    await t.notThrowsAsync(traces.gone());
+  });
+}
+
+testUnless(cannot, '--host-network: no namespace, and what cannot be seen is said', async (t) => {
+  const { code, stdout } = finished([
+    ...[...PLAIN, ...run(installed(t), 'close-wait', '--host-network', '--json')],
+  ]);
+  const record = JSON.parse(stdout);
+  t.is(record.reason, undefined);
+  t.like(record, { verdict: 'reproduced', world: { kind: 'host', privilege: 'plain' } });
+  const unseen = record.observers.filter(({ available }: { available: boolean }) => !available);
+  t.is(unseen.length, 1);
+  t.like(unseen[0], { name: 'capture' });
+  t.regex(unseen[0].reason, /CAP_NET_RAW/);
+  t.is(code, 0);
+});
+
+for (const { who, map, command, privilege } of [
+  {
+    who: 'a plain user',
+    map: ['--map-user=1000', '--map-group=1000', '--keep-caps'],
+    command: DROP,
+    privilege: 'plain',
+  },
+  { who: 'root of a container', map: ['-r'], command: [], privilege: 'user-namespace' },
+]) {
+  testUnless(
+    cannot ?? noUserNamespace,
+    `${who} where namespaces are forbidden: on the host's loopback, said on stderr`,
+    async (t) => {
+      const cli = installed(t);
+      const forbidden = [...PLAIN, 'unshare', '-U', ...map, 'sh', '-c', FORBID, 'sh', ...command];
+      const { code, stdout, stderr } = finished([
+        ...forbidden,
+        ...run(cli, 'close-wait', '--json'),
+      ]);
+      const record = JSON.parse(stdout);
+      t.is(record.reason, undefined);
+      t.like(record, { verdict: 'reproduced', world: { kind: 'host', privilege } });
+      t.regex(stderr, /^closewait: no .*namespace.*ENOSPC.*; on the host's loopback instead\n$/);
+      const capture = record.observers.find(({ name }: { name: string }) => name === 'capture');
+      t.like(capture, { available: false });
+      t.is(code, 0);
+
+      const expiry = finished([...forbidden, ...run(cli, 'fin-wait2-expiry')]);
+      t.is(expiry.code, 0);
+      t.regex(expiry.stdout, /^skipped fin-wait2-expiry \(raw\): needs a network namespace/);
+    },
+  );
+}
+
+testUnless(isRoot ? noOtherUser : 'needs root', 'root: --host-network has a capture', async (t) => {
+  const { code, stdout } = finished(run(CLI, 'close-wait', '--host-network', '--json'));
+  const record = JSON.parse(stdout);
+  t.like(record, { world: { kind: 'host', privilege: 'root' } });
+  t.true(record.observers.every(({ available }: { available: boolean }) => available));
+  // It sees everybody's packets there, and on a busy loopback may not keep up; it says so.
+  const { verdict, reason = '' } = record;
+  if (verdict === 'inconclusive') t.regex(reason, /^frames the capture lost/);
+  else t.is(verdict, 'reproduced', reason);
+  t.is(code, verdict === 'reproduced' ? 0 : 1);
+});

@@ -1,0 +1,92 @@
+import { castRaw } from '../../src/driver/raw.js';
+import type { Cast } from '../../src/driver/role.js';
+import { tcpInfo } from '../../src/observer/tcp-info.js';
+import * as sys from '../../src/syscall/sys.js';
+import { World } from '../../src/world/world.js';
+import { test } from '../fixture/descriptors.js';
+import { until } from '../fixture/until.js';
+
+const stateOf = (end: Cast['server'] | Cast['client']) =>
+  end.withDescriptor((fd) => tcpInfo(fd).state);
+
+async function connect({ server, client }: Cast): Promise<void> {
+  await client.connect(await server.listen());
+  await server.accept();
+}
+
+test('a conversation: what is sent is echoed, the end is read, both close', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castRaw(world);
+  const { server, client } = cast;
+  t.is(server.address, undefined);
+  t.is(stateOf(client), undefined);
+  await connect(cast);
+  t.deepEqual([stateOf(client), stateOf(server)], ['ESTABLISHED', 'ESTABLISHED']);
+  await client.send('test\n');
+  await server.echo();
+  t.is(await client.receive(), 'test\n');
+  await client.close();
+  t.is(stateOf(client), undefined);
+  await server.readEnd();
+  t.is(stateOf(server), 'CLOSE_WAIT');
+  await server.close();
+  t.is(stateOf(server), undefined);
+});
+
+test('readEnd() does not take data for the end', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castRaw(world);
+  await connect(cast);
+  await cast.client.send('more\n');
+  await t.throwsAsync(cast.server.readEnd(), { message: /expected the end.*read 5 bytes/ });
+});
+
+test('a late write is answered with the errno of the kernel', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castRaw(world);
+  await connect(cast);
+  // Closing with an unread byte resets the connection.
+  await cast.server.writeLate();
+  cast.client.withDescriptor((fd) => sys.poll([{ fd, events: sys.POLLIN }], 5000));
+  await cast.client.close();
+  await until(
+    () => stateOf(cast.server) === 'CLOSE',
+    () => `server in ${stateOf(cast.server)}`,
+  );
+  t.is(await cast.server.writeLate(), 'ECONNRESET');
+  t.is(await cast.server.writeLate(), 'EPIPE');
+});
+
+test('nobody listens: the errno, the address and the port', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castRaw(world);
+  const to = await cast.server.listen();
+  await cast.server[Symbol.asyncDispose]();
+  await t.throwsAsync(cast.client.connect(to), {
+    code: 'ECONNREFUSED',
+    message: new RegExp(`127.0.0.1:${to.port}`),
+  });
+});
+
+for (const [call, act] of [
+  ['accept', (cast: Cast) => cast.server.listen().then(() => cast.server.accept())],
+  ['read', (cast: Cast) => connect(cast).then(() => cast.client.receive())],
+] as const) {
+  test(`the run's signal ends an end that blocks in ${call}()`, async (t) => {
+    await using world = await World.open('host');
+    const interrupted = new AbortController();
+    await using cast = await castRaw(world, interrupted.signal);
+    const acting = act(cast);
+    interrupted.abort();
+    await t.throwsAsync(acting, { name: 'AbortError' });
+  });
+
+  test(`disposing of the cast ends an end that blocks in ${call}()`, async (t) => {
+    await using world = await World.open('host');
+    const cast = await castRaw(world);
+    const acting = t.throwsAsync(act(cast), { name: 'AbortError' });
+    await cast[Symbol.asyncDispose]();
+    await acting;
+    await cast[Symbol.asyncDispose]();
+  });
+}

@@ -1,0 +1,252 @@
+import test from 'ava';
+import type { Finding, Sighting } from '../../src/experiment/event.js';
+import { Timeline } from '../../src/experiment/timeline.js';
+import {
+  life,
+  lifeTransitions,
+  sample,
+  segment,
+  server,
+  transition,
+} from '../fixture/sightings.js';
+
+/** What each source says; one that is left out does not look. All are heard of far beyond the last event. */
+interface Story {
+  readonly transitions?: readonly Sighting[];
+  readonly samples?: readonly Sighting[];
+  readonly packets?: readonly Sighting[];
+}
+
+const UNTIL = 10n ** 12n;
+
+function findingsOf({ transitions, samples, packets }: Story): Finding[] {
+  using timeline = new Timeline({ originNs: 0n });
+  timeline.serverListens(server);
+  const open = [
+    [transitions, { name: 'tracepoint', latenessNs: 0, states: 'transitions' }],
+    [samples, { name: 'polling', latenessNs: 10_000, states: 'samples' }],
+    [packets, { name: 'capture', latenessNs: 600, delivers: 'in-order' }],
+  ] as const;
+  for (const [sightings, options] of open) {
+    if (sightings === undefined) continue;
+    const feed = timeline.open(options);
+    for (const sighting of sightings) feed.push(sighting);
+    feed.advance(UNTIL);
+  }
+  timeline.close();
+  return timeline.findings;
+}
+
+const without = (all: readonly Sighting[], ...leftOut: number[]): Sighting[] =>
+  all.filter((_, index) => !leftOut.includes(index));
+
+const FIN_OF_CLIENT = 5;
+const ACK_OF_FIN = 6;
+const FIN_OF_SERVER = 7;
+
+/** What a sampler that looks all the time sees of `life`: mini-sockets too, and states that last 10 us not always. */
+const samples = [
+  sample(105, 'client', 'SYN_SENT'),
+  sample(112, 'server', 'SYN_RECV'),
+  sample(125, 'client', 'ESTABLISHED'),
+  sample(126, 'server', 'ESTABLISHED'),
+  sample(3005, 'client', 'FIN_WAIT1'),
+  sample(3006, 'server', 'CLOSE_WAIT'),
+  sample(43010, 'client', 'FIN_WAIT2'),
+  sample(50012, 'client', 'TIME_WAIT'),
+  sample(50013, 'server', 'CLOSE'),
+];
+
+for (const { name, story } of [
+  { name: 'all three', story: { transitions: lifeTransitions, samples, packets: life } },
+  { name: 'transitions and packets', story: { transitions: lifeTransitions, packets: life } },
+  { name: 'samples and packets', story: { samples, packets: life } },
+  { name: 'samples alone', story: { samples } },
+  {
+    name: 'a poll some microseconds behind a transition',
+    story: {
+      transitions: lifeTransitions,
+      samples: [...samples.slice(0, 4), sample(3005, 'client', 'ESTABLISHED', 5)],
+    },
+  },
+  {
+    name: 'a state that fell between two looks',
+    story: { samples: [...samples.slice(0, 4), sample(50012, 'client', 'TIME_WAIT', 49_000)] },
+  },
+  {
+    name: 'a reset with its packet',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        transition(500, 'server', 'ESTABLISHED', 'CLOSE'),
+        transition(501, 'client', 'ESTABLISHED', 'CLOSE'),
+        { ...transition(499, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'send-reset' } as Sighting,
+        { ...transition(502, 'client', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        segment(500, { end: 'server', flags: 'R.', sequence: 5001, acknowledgment: 1006 }),
+      ],
+    },
+  },
+] as { name: string; story: Story }[]) {
+  test(`sources agree: ${name}`, (t) => {
+    t.deepEqual(findingsOf(story), []);
+  });
+}
+
+for (const { name, story, expected } of [
+  {
+    name: 'a state no transition led to',
+    story: { transitions: lifeTransitions, samples: [sample(20_000, 'server', 'CLOSING')] },
+    expected: [
+      {
+        ...{ kind: 'contradiction', tNs: 2e7, end: 'server', sources: ['polling', 'tracepoint'] },
+        values: { polling: 'CLOSING', tracepoint: ['CLOSE_WAIT'] },
+      },
+    ],
+  },
+  {
+    name: 'a state that had long been left, reported once',
+    story: {
+      transitions: lifeTransitions,
+      samples: [sample(20_000, 'client', 'ESTABLISHED'), sample(21_000, 'client', 'ESTABLISHED')],
+    },
+    expected: [
+      {
+        ...{ kind: 'contradiction', tNs: 2e7, end: 'client', sources: ['polling', 'tracepoint'] },
+        values: { polling: 'ESTABLISHED', tracepoint: ['FIN_WAIT1'] },
+      },
+    ],
+  },
+  {
+    name: 'a state, and no transition at all',
+    story: { transitions: [], samples: [sample(20, 'client', 'ESTABLISHED')] },
+    expected: [
+      {
+        ...{ kind: 'contradiction', tNs: 20_000, end: 'client' },
+        values: { polling: 'ESTABLISHED', tracepoint: ['CLOSE'] },
+      },
+    ],
+  },
+  {
+    name: 'a transition that is missing',
+    story: { transitions: without(lifeTransitions, 8) },
+    expected: [
+      {
+        ...{ kind: 'gap', end: 'server', sources: ['tracepoint'] },
+        values: { tracepoint: ['CLOSE_WAIT', 'LAST_ACK', 'CLOSE'] },
+      },
+    ],
+  },
+  {
+    name: 'CLOSE_WAIT without a FIN',
+    story: {
+      transitions: lifeTransitions.slice(0, 6),
+      packets: without(life, FIN_OF_CLIENT, ACK_OF_FIN, FIN_OF_SERVER, 8),
+    },
+    expected: [
+      {
+        ...{ kind: 'unexplained', end: 'server', sources: ['tracepoint', 'capture'] },
+        values: {
+          tracepoint: 'ESTABLISHED -> CLOSE_WAIT',
+          capture: ['client S', 'server S.', 'client .', 'client P.', 'server .'],
+        },
+      },
+    ],
+  },
+  {
+    name: 'TIME_WAIT without a FIN',
+    story: { samples, packets: without(life, FIN_OF_SERVER, 8) },
+    expected: [
+      {
+        ...{ kind: 'unexplained', end: 'client', sources: ['polling', 'capture'] },
+        values: {
+          polling: 'TIME_WAIT',
+          capture: [
+            ...['client S', 'server S.', 'client .', 'client P.', 'server .', 'client F.'],
+            'server .',
+          ],
+        },
+      },
+    ],
+  },
+  {
+    name: 'a state before the segment that leads to it',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        transition(500, 'server', 'ESTABLISHED', 'CLOSE_WAIT'),
+        ...lifeTransitions.slice(8),
+      ],
+      packets: life,
+    },
+    expected: [
+      { kind: 'unexplained', end: 'server' },
+      ...['FIN_WAIT1', 'FIN_WAIT2'].map((state) => ({
+        ...{ kind: 'unseen', end: 'client', sources: ['capture', 'tracepoint'] },
+        values: {
+          capture: state === 'FIN_WAIT1' ? 'FIN_WAIT1, F. sent' : 'FIN_WAIT2, . received',
+          tracepoint: ['SYN_SENT', 'ESTABLISHED'],
+        },
+      })),
+    ],
+  },
+  {
+    name: 'a reset without its packet',
+    story: {
+      transitions: [
+        { ...transition(60_000, 'client', 'CLOSE', 'CLOSE'), kind: 'send-reset' } as Sighting,
+      ],
+      packets: life.slice(0, 1),
+    },
+    expected: [
+      { kind: 'unexplained', end: 'client', values: { tracepoint: 'send-reset' } },
+      { kind: 'unseen', end: 'client' },
+    ],
+  },
+  {
+    name: 'CLOSE_WAIT by the packets, and polling that looked and saw none',
+    story: { samples: samples.filter(({ tNs }) => tNs !== 3_006_000n), packets: life },
+    expected: [
+      {
+        ...{ kind: 'unseen', tNs: 3e6, end: 'server', sources: ['capture', 'polling'] },
+        values: {
+          capture: 'CLOSE_WAIT, F. received',
+          polling: ['SYN_RECV', 'ESTABLISHED', 'CLOSE'],
+        },
+      },
+      // It lasted a few microseconds, and the tolerance is a hundred times that.
+    ],
+  },
+] as { name: string; story: Story; expected: Partial<Finding>[] }[]) {
+  test(`found: ${name}`, (t) => {
+    const findings = findingsOf(story);
+    t.is(findings.length, expected.length, JSON.stringify(findings, null, 1));
+    for (const [index, row] of expected.entries()) t.like(findings[index], row);
+  });
+}
+
+test('found: what a source has lost', (t) => {
+  using timeline = new Timeline();
+  const feed = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });
+  feed.lose(3);
+  t.like(timeline.findings, [{ kind: 'lost', sources: ['tracepoint'], values: { lost: 3 } }]);
+});
+
+test('nothing is found where a source has not been heard of', (t) => {
+  using timeline = new Timeline({ originNs: 0n });
+  timeline.serverListens(server);
+  const packets = timeline.open({ name: 'capture', latenessNs: 0, delivers: 'in-order' });
+  const states = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });
+  for (const each of life) packets.push(each);
+  states.push(transition(1, 'server', 'ESTABLISHED', 'CLOSE_WAIT'));
+  states.close();
+  packets.close();
+  t.is(timeline.events.length, life.length + 1);
+  t.deepEqual(
+    timeline.findings.map(({ kind }) => kind),
+    ['unexplained'],
+    'the capture was heard of up to its last packet, the tracepoint never',
+  );
+});

@@ -1,0 +1,176 @@
+import { spawnSync } from 'node:child_process';
+import type { ExecutionContext } from 'ava';
+import { Capture, type Frame } from '../../src/observer/capture.js';
+import * as sys from '../../src/syscall/sys.js';
+import { World } from '../../src/world/world.js';
+import { type Family, families, ipv4 } from '../fixture/sockets.js';
+import { noNamespace, noOtherUser, testUnless } from '../world/ability.js';
+
+const CAPTURE = new URL('../../src/observer/capture.js', import.meta.url).href;
+const SYS = new URL('../../src/syscall/sys.js', import.meta.url).href;
+const DEADLINE_MS = 10_000;
+
+const inNamespace = (title: string, run: (t: ExecutionContext) => Promise<void>): void =>
+  testUnless(noNamespace, title, run);
+
+/** Two UDP sockets of a world: what goes in at `send` comes out at `receive`. */
+async function datagrams(world: World, owned: sys.Descriptors, { domain, loopback }: Family) {
+  const actor = await world.actor('datagrams');
+  const open = async () => owned.own(await actor.socket(domain, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
+  const [from, to] = [await open(), await open()];
+  await actor.bind(to, { address: loopback, port: 0 });
+  const address = sys.getsockname(to);
+  return {
+    send: (data: string | Uint8Array) => sys.sendto(from, data, 0, address),
+    receive: (buffer: Uint8Array) => sys.recv(to, buffer),
+  };
+}
+
+const carries =
+  (text: string) =>
+  ({ bytes }: Frame): boolean =>
+    Buffer.from(bytes).includes(text);
+
+for (const family of families) {
+  inNamespace(`each frame of lo is seen once, ${family.name}`, async (t) => {
+    await using world = await World.open('namespace');
+    await using capture = await Capture.start(await world.actor('capture'));
+    using owned = new sys.Descriptors();
+    const { send } = await datagrams(world, owned, family);
+    const texts = Array.from({ length: 20 }, (_, i) => `datagram ${i};`);
+    for (const text of texts) send(text);
+    t.true(await capture.until((frames) => frames.length >= texts.length, DEADLINE_MS));
+    await capture.stop();
+    for (const text of texts) t.is(capture.frames.filter(carries(text)).length, 1, text);
+    t.is(capture.dropped, 0);
+    t.true(capture.frames.every(({ segment }) => segment === undefined));
+  });
+
+  inNamespace(`the segments of a connection, in order, ${family.name}`, async (t) => {
+    await using world = await World.open('namespace');
+    await using capture = await Capture.start(await world.actor('capture'));
+    const actor = await world.actor('both ends');
+    using owned = new sys.Descriptors();
+    const open = async () =>
+      owned.own(await actor.socket(family.domain, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
+    const [listener, client] = [await open(), await open()];
+    await actor.bind(listener, { address: family.loopback, port: 0 });
+    await actor.listen(listener, 1);
+    const server = sys.getsockname(listener);
+    await actor.connect(client, server);
+    const accepted = owned.own((await actor.accept(listener)).fd);
+    await actor.write(client, 'hello');
+    await actor.read(accepted, new Uint8Array(16));
+    sys.setOption(accepted, 'SO_LINGER', { on: true, seconds: 0 });
+    await actor.close(owned.release(accepted));
+    const flags = () => capture.frames.map(({ segment }) => segment?.flags);
+    t.true(await capture.until(() => flags().at(-1)?.includes('R') ?? false, DEADLINE_MS));
+    await capture.stop();
+    t.deepEqual(flags(), ['S', 'S.', '.', 'P.', '.', 'R.']);
+    const [syn, , , data] = capture.frames.map(({ segment }) => segment);
+    t.is(syn?.version, family.domain === sys.AF_INET ? 4 : 6);
+    t.deepEqual(syn?.destination, server);
+    t.is(Buffer.from(data?.payload ?? []).toString(), 'hello');
+  });
+}
+
+inNamespace('time stamps lie between sending and receiving, within clockErrorNs', async (t) => {
+  await using world = await World.open('namespace');
+  await using capture = await Capture.start(await world.actor('capture'));
+  using owned = new sys.Descriptors();
+  const { send, receive } = await datagrams(world, owned, ipv4);
+  const buffer = new Uint8Array(16);
+  const spans = Array.from({ length: 20 }, (_, i) => {
+    const sent = process.hrtime.bigint();
+    send(`${i}`);
+    receive(buffer);
+    return { sent, received: process.hrtime.bigint() };
+  });
+  t.true(await capture.until((frames) => frames.length >= spans.length, DEADLINE_MS));
+  await capture.stop();
+  t.true(capture.clockErrorNs > 0n && capture.clockErrorNs < 1_000_000n, `${capture.clockErrorNs}`);
+  for (const [i, { sent, received }] of spans.entries()) {
+    const at = capture.frames[i]?.monotonicNs ?? 0n;
+    t.true(at >= sent - capture.clockErrorNs, `${i}: ${sent - at} ns before it was sent`);
+    t.true(at <= received + capture.clockErrorNs, `${i}: ${at - received} ns after its receipt`);
+  }
+  const stamps = capture.frames.map(({ realtimeNs }) => realtimeNs);
+  t.deepEqual(
+    stamps,
+    [...stamps].sort((a, b) => Number(a - b)),
+  );
+});
+
+inNamespace('frames that found no room are counted', async (t) => {
+  await using world = await World.open('namespace');
+  await using capture = await Capture.start(await world.actor('capture'));
+  using owned = new sys.Descriptors();
+  const { send } = await datagrams(world, owned, ipv4);
+  // This loop does not let the capture's results in: only the socket's own buffer takes them.
+  const sent = 2000;
+  const large = new Uint8Array(8000);
+  for (let i = 0; i < sent; i++) send(large);
+  await capture.stop();
+  t.true(capture.dropped > 0);
+  t.is(capture.frames.length + capture.dropped, sent);
+});
+
+inNamespace('a frame as large as lo allows is whole', async (t) => {
+  await using world = await World.open('namespace');
+  await using capture = await Capture.start(await world.actor('capture'));
+  using owned = new sys.Descriptors();
+  const { send } = await datagrams(world, owned, ipv4);
+  const largest = 65_507;
+  send(Buffer.alloc(largest, 'x'));
+  t.true(await capture.until((frames) => frames.some(({ bytes }) => bytes.length > 0), 1000));
+  await capture.stop();
+  // lo's MTU is 65536: an IPv4 datagram of 65535 bytes is one frame.
+  t.deepEqual(
+    capture.frames.map(({ bytes }) => bytes.length),
+    [14 + 20 + 8 + largest],
+  );
+});
+
+inNamespace('what was sent before stop() is there after it; stop() twice is once', async (t) => {
+  await using world = await World.open('namespace');
+  await using capture = await Capture.start(await world.actor('capture'));
+  using owned = new sys.Descriptors();
+  const { send } = await datagrams(world, owned, ipv4);
+  for (let i = 0; i < 10; i++) send(`${i}`);
+  await capture.stop();
+  t.is(capture.frames.length, 10);
+  await capture.stop();
+  send('after');
+  t.is(capture.frames.length, 10);
+});
+
+inNamespace('until() says false at its deadline, and when the capture stops', async (t) => {
+  await using world = await World.open('namespace');
+  await using capture = await Capture.start(await world.actor('capture'));
+  t.false(await capture.until(() => false, 1));
+  const waiting = capture.until(() => false, 600_000);
+  await capture.stop();
+  t.false(await waiting);
+});
+
+inNamespace('an interface that is not there: ENODEV, and nothing stays open', async (t) => {
+  await using world = await World.open('namespace');
+  for (const name of ['eth9', '', 'a name that is too long']) {
+    const starting = Capture.start(await world.actor('capture'), name);
+    await t.throwsAsync(starting, { code: 'ENODEV' }, JSON.stringify(name));
+  }
+});
+
+testUnless(noOtherUser, 'without CAP_NET_RAW: EPERM', async (t) => {
+  const script = `
+    const { Capture } = await import(${JSON.stringify(CAPTURE)});
+    const { Actor } = await import(${JSON.stringify(SYS)});
+    const told = await Capture.start(await Actor.start()).catch(({ code, syscall }) => ({ code, syscall }));
+    process.stdout.write(JSON.stringify(told));`;
+  const { stdout } = spawnSync(
+    'setpriv',
+    ['--bounding-set', '-net_raw', process.execPath, '--input-type=module', '-e', script],
+    { encoding: 'utf8' },
+  );
+  t.deepEqual(JSON.parse(stdout), { code: 'EPERM', syscall: 'socket' });
+});
