@@ -14,6 +14,10 @@ export interface PcapngFrame {
 export interface PcapngOptions {
   readonly linkType: LinkType;
   readonly interfaceName: string;
+  /** Shown by Wireshark beside the interface: what is to be said of the capture as a whole. */
+  readonly interfaceComment?: string;
+  /** What the interface took in and had no room for, where that is known. */
+  readonly statistics?: PcapngStatistics;
   /** The program that captured, with its version. */
   readonly application?: string;
   /** The machine, such as `x86_64`. */
@@ -22,10 +26,19 @@ export interface PcapngOptions {
   readonly os?: string;
 }
 
+/** Counts of one interface, in frames. */
+export interface PcapngStatistics {
+  /** When they were read, CLOCK_REALTIME. */
+  readonly timeNs: bigint;
+  readonly received: number;
+  readonly dropped: number;
+}
+
 /** Block types and options of draft-ietf-opsawg-pcapng, link types of the tcpdump.org registry. */
 const SECTION_HEADER_BLOCK = 0x0a0d0d0a;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const INTERFACE_DESCRIPTION_BLOCK = 1;
+const INTERFACE_STATISTICS_BLOCK = 5;
 const ENHANCED_PACKET_BLOCK = 6;
 const OPT_COMMENT = 1;
 const SHB_HARDWARE = 2;
@@ -33,6 +46,8 @@ const SHB_OS = 3;
 const SHB_USERAPPL = 4;
 const IF_NAME = 2;
 const IF_TSRESOL = 9;
+const ISB_IFRECV = 4;
+const ISB_IFDROP = 5;
 const NANOSECONDS = Uint8Array.of(9);
 const LINK_TYPES: Readonly<Record<LinkType, number>> = { ethernet: 1, raw: 101 };
 
@@ -40,6 +55,7 @@ const LINK_TYPES: Readonly<Record<LinkType, number>> = { ethernet: 1, raw: 101 }
 export function encodePcapng(frames: Iterable<PcapngFrame>, options: PcapngOptions): Uint8Array {
   const blocks = [encodeSection(options), encodeInterface(options)];
   for (const frame of frames) blocks.push(encodeFrame(frame));
+  if (options.statistics !== undefined) blocks.push(encodeStatistics(options.statistics));
   return concat(blocks);
 }
 
@@ -57,11 +73,12 @@ function encodeSection({ hardware, os, application }: PcapngOptions): Uint8Array
   ]);
 }
 
-function encodeInterface({ linkType, interfaceName }: PcapngOptions): Uint8Array {
+function encodeInterface({ linkType, interfaceName, interfaceComment }: PcapngOptions): Uint8Array {
   const body = new DataView(new ArrayBuffer(8));
   body.setUint16(0, LINK_TYPES[linkType], true);
   // The snap length stays 0, which is no limit.
   return encodeBlock(INTERFACE_DESCRIPTION_BLOCK, body, [
+    textOption(OPT_COMMENT, interfaceComment),
     textOption(IF_NAME, interfaceName),
     encodeOption(IF_TSRESOL, NANOSECONDS),
   ]);
@@ -69,11 +86,31 @@ function encodeInterface({ linkType, interfaceName }: PcapngOptions): Uint8Array
 
 function encodeFrame({ timeNs, bytes, originalLength, comment }: PcapngFrame): Uint8Array {
   const body = new DataView(new ArrayBuffer(20));
-  body.setUint32(4, Number(timeNs >> 32n), true);
-  body.setUint32(8, Number(timeNs & 0xffff_ffffn), true);
+  setTime(body, timeNs);
   body.setUint32(12, bytes.length, true);
   body.setUint32(16, originalLength ?? bytes.length, true);
   return encodeBlock(ENHANCED_PACKET_BLOCK, body, [textOption(OPT_COMMENT, comment)], bytes);
+}
+
+function encodeStatistics({ timeNs, received, dropped }: PcapngStatistics): Uint8Array {
+  const body = new DataView(new ArrayBuffer(12));
+  setTime(body, timeNs);
+  return encodeBlock(INTERFACE_STATISTICS_BLOCK, body, [
+    encodeOption(ISB_IFRECV, encodeCount(received)),
+    encodeOption(ISB_IFDROP, encodeCount(dropped)),
+  ]);
+}
+
+/** Both blocks that have a time have it behind the interface's number, which is 0: the high half first. */
+function setTime(body: DataView, timeNs: bigint): void {
+  body.setUint32(4, Number(timeNs >> 32n), true);
+  body.setUint32(8, Number(timeNs & 0xffff_ffffn), true);
+}
+
+function encodeCount(count: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(count), true);
+  return bytes;
 }
 
 /** Type, length, body, data padded to 4 bytes, options, length again. */

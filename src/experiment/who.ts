@@ -1,0 +1,59 @@
+import type { Endpoint } from '../tcp/address.js';
+import type { End } from './event.js';
+
+/** A socket's addresses, from its own side. */
+interface Addresses {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  readonly netns?: number;
+}
+
+/** Whose socket something was seen on. */
+export interface Place {
+  readonly end: End;
+  readonly listener: boolean;
+}
+
+/** Who is who in one experiment: tells its sockets and threads from everybody else's. */
+export class Who {
+  readonly #threads = new Map<number, End>();
+  #server: Endpoint | undefined;
+  #netns: number | undefined;
+
+  /** Where the server listens, and the inode number of its network namespace where sources tell namespaces apart. */
+  serverListens(address: Endpoint, netns?: number): void {
+    this.#server = { address: plain(address.address), port: address.port };
+    this.#netns = netns;
+  }
+
+  /** A thread acts one of the ends. */
+  threadActs(tid: number, end: End): void {
+    this.#threads.set(tid, end);
+  }
+
+  endOfThread(tid: number): End | null {
+    return this.#threads.get(tid) ?? null;
+  }
+
+  /** Undefined for sockets of others, and as long as nobody has said where the server listens. */
+  placeOf({ local, remote, netns }: Addresses): Place | undefined {
+    if (this.#netns !== undefined && netns !== undefined && netns !== this.#netns) return undefined;
+    if (this.#isServer(local)) return { end: 'server', listener: remote.port === 0 };
+    return this.#isServer(remote) ? { end: 'client', listener: false } : undefined;
+  }
+
+  #isServer({ address, port }: Endpoint): boolean {
+    const server = this.#server;
+    if (server === undefined || server.port !== port) return false;
+    return isAny(server.address) || server.address === plain(address);
+  }
+}
+
+/** An IPv6 socket that speaks IPv4 has mapped addresses; its packets have not. */
+function plain(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/, '');
+}
+
+function isAny(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
