@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <new>
 #include <string>
@@ -14,6 +15,19 @@
 
 namespace closewait::glue {
 
+namespace {
+
+using Parser = bool (*)(napi_env, const napi_value*, Keeper*, struct iovec*, os::Call&);
+
+template <int... kRow>
+constexpr std::array<Parser, sizeof...(kRow)> ParsersOf(std::integer_sequence<int, kRow...>) {
+  return {ParseArguments<kRow>...};
+}
+
+constexpr auto kParsers = ParsersOf(std::make_integer_sequence<int, os::kCallCount>());
+
+}  // namespace
+
 // A job with its own copy of every byte, and the way back to the arrays they came from.
 struct Actor::Submission final : os::Job, Keeper {
   struct Region {
@@ -24,7 +38,7 @@ struct Actor::Submission final : os::Job, Keeper {
   };
 
   std::vector<Region> regions;
-  struct iovec vectors[os::kVectors];
+  std::unique_ptr<struct iovec[]> vectors;
 
   void* Keep(napi_env env, napi_value array, void* data, size_t length, Flow flow,
              bool payload) override {
@@ -41,6 +55,11 @@ struct Actor::Submission final : os::Job, Keeper {
     if (flow != Flow::kIn) napi_create_reference(env, array, 1, &region.array);
     regions.push_back(std::move(region));
     return regions.back().bytes.get();
+  }
+
+  struct iovec* KeepVectors() override {
+    vectors.reset(new (std::nothrow) struct iovec[os::kVectors]);
+    return vectors.get();
   }
 
   void CopyBack(napi_env env) {
@@ -72,11 +91,14 @@ struct Actor::Submission final : os::Job, Keeper {
 };
 
 void Actor::Export(Napi::Env env, Napi::Object exports) {
-  exports.Set("Actor", DefineClass(env, "Actor",
-                                   {InstanceMethod("start", &Actor::Start),
-                                    InstanceMethod("submit", &Actor::Submit),
-                                    InstanceMethod("cancel", &Actor::Cancel),
-                                    InstanceMethod("stop", &Actor::StopMethod)}));
+  // By itself: the most frequent call here, and node-addon-api would gather its arguments one by
+  // one.
+  const napi_property_descriptor submit = {.utf8name = "submit", .method = Submit};
+  exports.Set("Actor",
+              DefineClass(env, "Actor",
+                          {InstanceMethod("start", &Actor::Start), PropertyDescriptor(submit),
+                           InstanceMethod("cancel", &Actor::Cancel),
+                           InstanceMethod("stop", &Actor::StopMethod)}));
 }
 
 Actor::Actor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Actor>(info), env_(info.Env()) {
@@ -84,7 +106,11 @@ Actor::Actor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Actor>(info), en
     ThrowType(env_, "Actor", "done", "a function", info[0]);
     return;
   }
-  done_ = Napi::Persistent(info[0].As<Napi::Function>());
+  // It is the object that holds the function: were it this reference, an actor whose function knows
+  // it could never be collected.
+  info.This().As<Napi::Object>().DefineProperty(
+      Napi::PropertyDescriptor::Value("done", info[0], napi_default));
+  done_ = Napi::Weak(info[0].As<Napi::Function>());
 }
 
 Actor::~Actor() { Close(); }
@@ -114,33 +140,53 @@ Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env_, result);
 }
 
-Napi::Value Actor::Submit(const Napi::CallbackInfo& info) {
+napi_value Actor::Submit(napi_env env, napi_callback_info info) {
   napi_value values[kMostArguments + 2];
-  size_t count = std::min(info.Length(), kMostArguments + 2);
-  for (size_t i = 0; i < count; i++) values[i] = info[i];
-  int row = count > 1 && info[1].IsNumber() ? info[1].As<Napi::Number>().Int32Value() : -1;
+  size_t count = kMostArguments + 2;
+  napi_value self = nullptr;
+  void* unwrapped = nullptr;
+  napi_get_cb_info(env, info, &count, values, &self, nullptr);
+  if (napi_unwrap(env, self, &unwrapped) != napi_ok) {
+    ThrowType(env, "submit", "this", "an Actor", self);
+    return nullptr;
+  }
+  int64_t id = 0;
+  napi_get_value_int64(env, values[0], &id);
+  int32_t row = -1;
+  napi_get_value_int32(env, values[1], &row);
   if (row < 0 || row >= os::kCallCount) {
-    ThrowRange(env_, "submit", "call", "the index of a call", info[1]);
-    return env_.Undefined();
+    ThrowRange(env, "submit", "call", "the index of a call", values[1]);
+    return nullptr;
   }
   auto submission = std::make_unique<Submission>();
-  submission->id = static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value());
-  submission->call.vectors = submission->vectors;
-  if (!ParseArguments(env_, os::kCalls[row], values + 2, count - 2, *submission,
-                      submission->call)) {
-    submission->Release(env_);
-    return env_.Undefined();
+  submission->id = static_cast<uint64_t>(id);
+  bool queued = false;
+  if (!kParsers[row](env, values + 2, submission.get(), nullptr, submission->call)) {
+    submission->Release(env);
+    return nullptr;
   }
-  if (thread_ == nullptr || !thread_->Submit(submission.get())) {
-    submission->Release(env_);
-    return Napi::Boolean::New(env_, false);
+  auto* actor = static_cast<Actor*>(unwrapped);
+  if (actor->thread_ != nullptr && actor->thread_->Submit(submission.get())) {
+    submission.release();
+    queued = true;
+    if (actor->outstanding_++ == 0) actor->Hold();
+  } else {
+    submission->Release(env);
   }
-  submission.release();
-  if (outstanding_++ == 0) {
-    napi_ref_threadsafe_function(env_, wake_);
-    Ref();
-  }
-  return Napi::Boolean::New(env_, true);
+  napi_value result = nullptr;
+  napi_get_boolean(env, queued, &result);
+  return result;
+}
+
+// While calls are out, the event loop goes on and the object is not collected.
+void Actor::Hold() {
+  napi_ref_threadsafe_function(env_, wake_);
+  Ref();
+}
+
+void Actor::Let() {
+  napi_unref_threadsafe_function(env_, wake_);
+  Unref();
 }
 
 void Actor::Cancel(const Napi::CallbackInfo& info) {
@@ -163,27 +209,35 @@ void Actor::OnDone(napi_env env, napi_value, void* context, void*) {
 void Actor::Deliver(napi_env env) {
   if (thread_ == nullptr) return;
   Napi::HandleScope scope(env);
-  for (os::Job* job : thread_->TakeDone()) {
+  // Taken away meanwhile: a call of `done` may end in stop(), and that delivers too.
+  std::vector<os::Job*> taken = std::move(spare_);
+  taken.clear();
+  thread_->TakeDone(taken);
+  napi_value receiver = Value();
+  bool alive = true;
+  for (os::Job* job : taken) {
     std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
     submission->CopyBack(env);
     submission->Release(env);
-    if (--outstanding_ == 0) {
-      napi_unref_threadsafe_function(env, wake_);
-      Unref();
-    }
-    napi_value arguments[] = {Napi::Number::New(env, static_cast<double>(submission->id)),
-                              ToNumber(env, submission->call.result)};
+    if (--outstanding_ == 0) Let();
+    if (!alive) continue;
+    napi_value arguments[2] = {};
+    napi_create_int64(env, static_cast<int64_t>(submission->id), &arguments[0]);
+    arguments[1] = ToNumber(env, submission->call.result);
     napi_value ignored = nullptr;
-    napi_value receiver = Napi::Env(env).Global();
-    if (napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored) != napi_ok) return;
+    // It fails where the environment is on its way out.
+    alive = napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored) == napi_ok;
   }
+  spare_ = std::move(taken);
 }
 
 // Stops the thread and drops what it held, without calling JavaScript. Idempotent.
 void Actor::Close() {
   if (thread_ == nullptr) return;
   thread_->Stop();
-  for (os::Job* job : thread_->TakeDone()) {
+  std::vector<os::Job*> dropped;
+  thread_->TakeDone(dropped);
+  for (os::Job* job : dropped) {
     std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
     submission->Release(env_);
   }

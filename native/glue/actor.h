@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "../os/actor.h"
 
@@ -28,10 +29,12 @@ class Actor final : public Napi::ObjectWrap<Actor> {
   struct Submission;
 
   Napi::Value Start(const Napi::CallbackInfo& info);
-  Napi::Value Submit(const Napi::CallbackInfo& info);
+  static napi_value Submit(napi_env env, napi_callback_info info);
   void Cancel(const Napi::CallbackInfo& info);
   void StopMethod(const Napi::CallbackInfo& info);
 
+  void Hold();
+  void Let();
   void Deliver(napi_env env);
   void Close();
   static void OnDone(napi_env env, napi_value callback, void* context, void* data);
@@ -41,6 +44,7 @@ class Actor final : public Napi::ObjectWrap<Actor> {
   Napi::FunctionReference done_;
   napi_threadsafe_function wake_ = nullptr;
   std::unique_ptr<os::Actor> thread_;
+  std::vector<os::Job*> spare_;  // memory for the next delivery
   size_t outstanding_ = 0;
 };
 

@@ -1,26 +1,149 @@
 #include "calls.h"
 
+#include <errno.h>
+
+#include <string_view>
+#include <utility>
+
 #include "arguments.h"
+#include "throw.h"
 
 namespace closewait::glue {
 namespace {
 
+template <int kRow>
 napi_value Enter(napi_env env, napi_callback_info info) {
-  napi_value values[kMostArguments];
-  size_t count = kMostArguments;
-  void* row = nullptr;
-  napi_get_cb_info(env, info, &count, values, nullptr, &row);
-  if (count > kMostArguments) count = kMostArguments;
-
-  struct iovec vectors[os::kVectors];
+  constexpr const os::CallSpec& kSpec = os::kCalls[kRow];
+  constexpr size_t kValues = ValuesOf(kSpec);
+  napi_value values[kValues + 1];
+  if constexpr (kValues > 0) {
+    size_t count = kValues;
+    napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  }
+  struct iovec vectors[TakesVectors(kSpec) ? os::kVectors : 1];
   os::Call call;
-  call.vectors = vectors;
-  Borrow borrow;
-  if (!ParseArguments(env, *static_cast<const os::CallSpec*>(row), values, count, borrow, call)) {
+  if (!ParseArguments<kRow>(env, values, nullptr, vectors, call)) return nullptr;
+  os::Perform(kSpec, call);
+  return ToNumber(env, call.result);
+}
+
+using os::Arg;
+using os::CallSpec;
+
+constexpr int kMostValues = 6;
+
+struct Page {
+  int32_t result;
+  int32_t values[kMostValues];
+  uint32_t length;
+};
+
+// The page of this environment.
+struct Gates {
+  Page* page = nullptr;
+  size_t size = 0;
+  Napi::Reference<Napi::ArrayBuffer> buffer;
+};
+
+constexpr bool IsBytes(Arg kind) {
+  return kind == Arg::kIn || kind == Arg::kOut || kind == Arg::kInOut;
+}
+
+// The calls that are made in loops so tight that the crossing shows: where that is not measured, a
+// second way in is not worth its existence.
+constexpr bool HasGate(const CallSpec& spec) { return std::string_view(spec.name) == "getsockopt"; }
+
+// The place of a parameter's value on the page.
+constexpr int PlaceOf(const CallSpec& spec, size_t parameter) {
+  int place = 0;
+  for (size_t i = 0; i < parameter; i++) place += ValuesOf(spec.parameters[i].kind);
+  return place;
+}
+
+template <int kRow, size_t kAt>
+[[gnu::always_inline]] inline long ArgumentOf(Page* page, os::Call& call) {
+  constexpr os::Parameter kParameter = os::kCalls[kRow].parameters[kAt];
+  switch (kParameter.kind) {
+    case Arg::kInt:
+      return page->values[PlaceOf(os::kCalls[kRow], kAt)];
+    case Arg::kUnsigned:
+      return static_cast<uint32_t>(page->values[PlaceOf(os::kCalls[kRow], kAt)]);
+    case Arg::kLength:
+      return page->length;
+    case Arg::kCapacity:
+      call.capacity = page->length;
+      return reinterpret_cast<long>(&call.capacity);
+    case Arg::kNull:
+      return 0;
+    default:
+      return reinterpret_cast<long>(page) + page->values[PlaceOf(os::kCalls[kRow], kAt)];
+  }
+}
+
+// Whether the bytes lie on the page and are as many as the kernel may write.
+template <int kRow>
+[[gnu::always_inline]] inline bool Fits(const Gates& gates) {
+  constexpr const CallSpec& kSpec = os::kCalls[kRow];
+  for (size_t i = 0; i < ParametersOf(kSpec); i++) {
+    if (!IsBytes(kSpec.parameters[i].kind)) continue;
+    auto start = static_cast<uint32_t>(gates.page->values[PlaceOf(kSpec, i)]);
+    uint32_t length = gates.page->length;
+    return length >= kSpec.parameters[i].minimum && start >= sizeof(Page) && start <= gates.size &&
+           length <= gates.size - start;
+  }
+  return gates.page != nullptr;
+}
+
+template <int kRow>
+napi_value Pass(napi_env env, napi_callback_info) {
+  constexpr const CallSpec& kSpec = os::kCalls[kRow];
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  const Gates& gates = *static_cast<Gates*>(data);
+  if (gates.page == nullptr) return nullptr;
+  if (!Fits<kRow>(gates)) {
+    gates.page->result = -EFAULT;
     return nullptr;
   }
-  os::Perform(call);
-  return ToNumber(env, call.result);
+  os::Call call;
+  [&]<size_t... kAt> [[gnu::always_inline]] (std::index_sequence<kAt...>) {
+    ((call.args[kAt] = ArgumentOf<kRow, kAt>(gates.page, call)), ...);
+  }
+  (std::make_index_sequence<ParametersOf(kSpec)>());
+  os::Perform(kSpec, call);
+  gates.page->result = static_cast<int32_t>(call.result);
+  return nullptr;
+}
+
+napi_value UsePage(napi_env env, napi_callback_info info) {
+  napi_value buffer = nullptr;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &buffer, nullptr, nullptr);
+  void* data = nullptr;
+  size_t size = 0;
+  if (napi_get_arraybuffer_info(env, buffer, &data, &size) != napi_ok || size < sizeof(Page)) {
+    ThrowType(env, "usePage", "page", "an ArrayBuffer with room for a page", buffer);
+    return nullptr;
+  }
+  auto* gates = Napi::Env(env).GetInstanceData<Gates>();
+  gates->buffer = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
+  gates->page = static_cast<Page*>(data);
+  gates->size = size;
+  return nullptr;
+}
+
+void Set(napi_env env, Napi::Object object, const char* name, napi_callback callback) {
+  napi_value function = nullptr;
+  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
+  object.Set(name, Napi::Value(env, function));
+}
+
+template <int kRow>
+void ExportRow(Napi::Env env, Napi::Object exports, Napi::Object gates, Napi::Array names) {
+  const char* name = os::kCalls[kRow].name;
+  Set(env, exports, name, Enter<kRow>);
+  if constexpr (HasGate(os::kCalls[kRow])) Set(env, gates, name, Pass<kRow>);
+  names.Set(static_cast<uint32_t>(kRow), name);
 }
 
 }  // namespace
@@ -36,14 +159,15 @@ napi_value ToNumber(napi_env env, long result) {
 }
 
 void ExportCalls(Napi::Env env, Napi::Object exports) {
+  Napi::Object gates = Napi::Object::New(env);
   Napi::Array names = Napi::Array::New(env, os::kCallCount);
-  for (int i = 0; i < os::kCallCount; i++) {
-    napi_value function = nullptr;
-    napi_create_function(env, os::kCalls[i].name, NAPI_AUTO_LENGTH, Enter,
-                         const_cast<os::CallSpec*>(&os::kCalls[i]), &function);
-    exports.Set(os::kCalls[i].name, Napi::Value(env, function));
-    names.Set(static_cast<uint32_t>(i), os::kCalls[i].name);
+  [&]<int... kRow>(std::integer_sequence<int, kRow...>) {
+    (ExportRow<kRow>(env, exports, gates, names), ...);
   }
+  (std::make_integer_sequence<int, os::kCallCount>());
+  env.SetInstanceData(new Gates());
+  Set(env, exports, "usePage", UsePage);
+  exports.Set("gates", gates);
   exports.Set("calls", names);
 }
 

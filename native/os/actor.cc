@@ -1,6 +1,7 @@
 #include "actor.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -8,6 +9,20 @@
 #include <unistd.h>
 
 namespace closewait::os {
+namespace {
+
+// futex(2) by itself: between two microseconds of kernel, a condition variable's bookkeeping shows.
+static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t));
+
+void Wait(std::atomic<uint32_t>& word, uint32_t seen) {
+  syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+}
+
+void Wake(std::atomic<uint32_t>& word) {
+  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+}
+
+}  // namespace
 
 int Actor::Start(const char* name, int netns) {
   int prepared = PrepareInterrupts();
@@ -17,21 +32,16 @@ int Actor::Start(const char* name, int netns) {
   int error = pthread_create(&thread_, nullptr, Main, this);
   if (error != 0) return -error;
   running_ = true;
-  std::unique_lock<std::mutex> lock(mutex_);
-  wake_.wait(lock, [this] { return start_result_ <= 0; });
-  int result = start_result_;
-  lock.unlock();
-  if (result != 0) Stop();
-  return result;
+  while (started_ == 0) Wait(started_, 0);
+  if (start_result_ != 0) Stop();
+  return start_result_;
 }
 
 bool Actor::Submit(Job* job) {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!running_ || stopping_) return false;
-    queue_.push_back(job);
-  }
-  wake_.notify_one();
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!running_ || stopping_) return false;
+  queue_.push_back(job);
+  Rouse(lock);
   return true;
 }
 
@@ -57,16 +67,14 @@ void Actor::Cancel(uint64_t id) {
   if (was_empty) notify_(context_);
 }
 
-std::vector<Job*> Actor::TakeDone() {
-  std::vector<Job*> taken;
+void Actor::TakeDone(std::vector<Job*>& taken) {
   std::lock_guard<std::mutex> lock(mutex_);
   taken.swap(done_);
-  return taken;
 }
 
 void Actor::Stop() {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::unique_lock<std::mutex> lock(mutex_);
     if (!running_) return;
     stopping_ = true;
     for (Job* job : queue_) {
@@ -78,11 +86,30 @@ void Actor::Stop() {
       current_->call.cancelled = 1;
       Interrupt(tid_);
     }
+    Rouse(lock);
   }
-  wake_.notify_one();
   pthread_join(thread_, nullptr);
   std::lock_guard<std::mutex> lock(mutex_);
   running_ = false;
+}
+
+// Unlocks, and wakes the thread if it sleeps.
+void Actor::Rouse(std::unique_lock<std::mutex>& lock) {
+  bool asleep = asleep_;
+  asleep_ = false;
+  if (asleep) changes_++;
+  lock.unlock();
+  if (asleep) Wake(changes_);
+}
+
+// Sleeps until roused, or for less; unlocked meanwhile.
+void Actor::Sleep(std::unique_lock<std::mutex>& lock) {
+  asleep_ = true;
+  uint32_t seen = changes_;
+  lock.unlock();
+  Wait(changes_, seen);
+  lock.lock();
+  asleep_ = false;
 }
 
 void* Actor::Main(void* self) {
@@ -93,19 +120,19 @@ void* Actor::Main(void* self) {
 void Actor::Run() {
   AcceptInterrupts();
   prctl(PR_SET_NAME, name_);
-  int result = netns_ >= 0 && setns(netns_, CLONE_NEWNET) != 0 ? -errno : 0;
+  start_result_ = netns_ >= 0 && setns(netns_, CLONE_NEWNET) != 0 ? -errno : 0;
+  tid_ = static_cast<int>(syscall(SYS_gettid));
+  started_ = 1;
+  Wake(started_);
 
   std::unique_lock<std::mutex> lock(mutex_);
-  tid_ = static_cast<int>(syscall(SYS_gettid));
-  start_result_ = result;
-  wake_.notify_one();
   while (true) {
-    wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    while (!stopping_ && queue_.empty()) Sleep(lock);
     if (stopping_) return;
     current_ = queue_.front();
     queue_.pop_front();
     lock.unlock();
-    Perform(current_->call);
+    Perform(*current_->call.spec, current_->call);
     lock.lock();
     Job* job = current_;
     current_ = nullptr;

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include <condition_variable>
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -41,8 +41,9 @@ class Actor {
   // -ECANCELED unless the kernel was faster; a result is never thrown away.
   void Cancel(uint64_t id);
 
-  // The jobs that finished since the last time, oldest first.
-  std::vector<Job*> TakeDone();
+  // Fills `taken`, which must be empty, with the jobs that finished since the last time, oldest
+  // first.
+  void TakeDone(std::vector<Job*>& taken);
 
   // Cancels every job and joins the thread. Idempotent.
   void Stop();
@@ -50,15 +51,19 @@ class Actor {
  private:
   static void* Main(void* self);
   void Run();
+  void Rouse(std::unique_lock<std::mutex>& lock);
+  void Sleep(std::unique_lock<std::mutex>& lock);
 
   const Notify notify_;
   void* const context_;
   char name_[16] = {};
   int netns_ = -1;
-  int start_result_ = 1;  // 1 until the thread knows
+  int start_result_ = 0;
+  std::atomic<uint32_t> started_ = 0;  // 1 once the thread knows its result
 
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::atomic<uint32_t> changes_ = 0;  // what the thread sleeps on
+  bool asleep_ = false;
   std::deque<Job*> queue_;
   std::vector<Job*> done_;
   Job* current_ = nullptr;

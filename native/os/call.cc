@@ -5,39 +5,12 @@
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 
-#include "spawn.h"
+#include "calls.h"
 
 namespace closewait::os {
-namespace {
-
-using enum Arg;
-
-constexpr unsigned kTimespec = sizeof(struct timespec);
-constexpr unsigned kPair = 2 * sizeof(int);
-
-// A call whose result is what the kernel returned.
-constexpr CallSpec Value(const char* name, long number, Parameter a = {}, Parameter b = {},
-                         Parameter c = {}, Parameter d = {}, Parameter e = {}, Parameter f = {}) {
-  return {name, number, {a, b, c, d, e, f}, false, false, nullptr};
-}
-
-// A call that fills the first `result` bytes of its buffer.
-constexpr CallSpec Fill(const char* name, long number, Parameter a = {}, Parameter b = {},
-                        Parameter c = {}, Parameter d = {}, Parameter e = {}, Parameter f = {}) {
-  return {name, number, {a, b, c, d, e, f}, false, true, nullptr};
-}
-
-// A call that returns 0 and says through a socklen_t how much it wrote.
-constexpr CallSpec Measure(const char* name, long number, Parameter a = {}, Parameter b = {},
-                           Parameter c = {}, Parameter d = {}, Parameter e = {}) {
-  return {name, number, {a, b, c, d, e}, true, false, nullptr};
-}
 
 // inet_pton(3): 1, or 0 if the text is no address of that family.
 long PresentationToNetwork(Call& call) {
@@ -57,86 +30,13 @@ long NetworkToPresentation(Call& call) {
   return static_cast<long>(strlen(text));
 }
 
-constexpr Parameter kFd = {kInt, "fd", 0};
-constexpr Parameter kFlags = {kInt, "flags", 0};
-constexpr Parameter kNothing = {kNull, "", 0};
-constexpr Parameter kItsLength = {kLength, "", 0};
-constexpr Parameter kItsCapacity = {kCapacity, "", 0};
-
-}  // namespace
-
-// clang-format off
-const CallSpec kCalls[] = {
-    Value("socket", SYS_socket, {kInt, "domain"}, {kInt, "type"}, {kInt, "protocol"}),
-    Value("socketpair", SYS_socketpair, {kInt, "domain"}, {kInt, "type"}, {kInt, "protocol"}, {kOut, "sv", kPair}),
-    Value("bind", SYS_bind, kFd, {kIn, "address"}, kItsLength),
-    Value("listen", SYS_listen, kFd, {kInt, "backlog"}),
-    Value("accept", SYS_accept, kFd, {kOut, "address"}, kItsCapacity),
-    Value("accept4", SYS_accept4, kFd, {kOut, "address"}, kItsCapacity, kFlags),
-    Value("connect", SYS_connect, kFd, {kIn, "address"}, kItsLength),
-    Fill("read", SYS_read, kFd, {kOut, "buffer"}, kItsLength),
-    Value("write", SYS_write, kFd, {kIn, "data"}, kItsLength),
-    Fill("readv", SYS_readv, kFd, {kVectorOut, "buffers"}),
-    Value("writev", SYS_writev, kFd, {kVectorIn, "data"}),
-    Fill("recv", SYS_recvfrom, kFd, {kOut, "buffer"}, kItsLength, kFlags, kNothing, kNothing),
-    Value("send", SYS_sendto, kFd, {kIn, "data"}, kItsLength, kFlags, kNothing, kNothing),
-    Value("sendto", SYS_sendto, kFd, {kIn, "data"}, kItsLength, kFlags, {kIn, "address"}, kItsLength),
-    Fill("recvmsg", SYS_recvmsg, kFd, {kMessageOut, "message"}, kFlags),
-    Value("sendmsg", SYS_sendmsg, kFd, {kMessageIn, "message"}, kFlags),
-    Value("shutdown", SYS_shutdown, kFd, {kInt, "how"}),
-    Value("close", SYS_close, kFd),
-    Value("dup", SYS_dup, kFd),
-    Value("dup3", SYS_dup3, kFd, {kInt, "newfd"}, kFlags),
-    Measure("getsockname", SYS_getsockname, kFd, {kOut, "address"}, kItsCapacity),
-    Measure("getpeername", SYS_getpeername, kFd, {kOut, "address"}, kItsCapacity),
-    Measure("getsockopt", SYS_getsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kInOut, "value"}, kItsCapacity),
-    Value("setsockopt", SYS_setsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kIn, "value"}, kItsLength),
-    Value("setfilter", SYS_setsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kFilter, "program"}),
-#ifdef SYS_poll
-    Value("poll", SYS_poll, {kInOut, "fds"}, {kPolls, ""}, {kInt, "timeout"}),
-#endif
-    Value("ppoll", SYS_ppoll, {kInOut, "fds"}, {kPolls, ""}, {kIn, "timeout", kTimespec}, kNothing, kNothing),
-    Value("fcntl", SYS_fcntl, kFd, {kFcntl, "command"}, {kInt, "argument"}),
-    Value("ioctl", SYS_ioctl, kFd, {kIoctl, "request"}, {kInOut, "argument"}),
-    Value("epoll_create1", SYS_epoll_create1, kFlags),
-    Value("epoll_ctl", SYS_epoll_ctl, {kInt, "epfd"}, {kInt, "op"}, kFd, {kEpollEvent, "event"}),
-#ifdef SYS_epoll_wait
-    Value("epoll_wait", SYS_epoll_wait, {kInt, "epfd"}, {kOut, "events", sizeof(epoll_event)}, {kEpolls, ""}, {kInt, "timeout"}),
-#else
-    Value("epoll_wait", SYS_epoll_pwait, {kInt, "epfd"}, {kOut, "events", sizeof(epoll_event)}, {kEpolls, ""}, {kInt, "timeout"}, kNothing, kNothing),
-#endif
-    Value("eventfd", SYS_eventfd2, {kUnsigned, "initval"}, kFlags),
-    Value("pipe2", SYS_pipe2, {kOut, "pipefd", kPair}, kFlags),
-    Value("open", SYS_openat, {kCwd, ""}, {kString, "path"}, kFlags, {kInt, "mode"}),
-    Value("clock_gettime", SYS_clock_gettime, {kInt, "clock"}, {kOut, "time", kTimespec}),
-    Value("clock_nanosleep", SYS_clock_nanosleep, {kInt, "clock"}, kFlags, {kIn, "request", kTimespec}, {kOut, "remain", kTimespec}),
-    Value("gettid", SYS_gettid),
-    Value("setns", SYS_setns, kFd, {kInt, "nstype"}),
-    Value("unshare", SYS_unshare, {kUnsigned, "flags"}),
-    Value("pidfd_open", SYS_pidfd_open, {kInt, "pid"}, {kUnsigned, "flags"}),
-    Value("pidfd_getfd", SYS_pidfd_getfd, {kInt, "pidfd"}, {kInt, "targetfd"}, {kUnsigned, "flags"}),
-    Value("pidfd_send_signal", SYS_pidfd_send_signal, {kInt, "pidfd"}, {kInt, "signal"}, kNothing, kNothing),
-    Value("waitid", SYS_waitid, {kInt, "idtype"}, {kInt, "id"}, {kOut, "info", sizeof(siginfo_t)}, {kInt, "options"}, kNothing),
-    {"inet_pton", 0, {{kInt, "family"}, {kString, "text"}, {kOut, "address", 16}}, false, false, PresentationToNetwork},
-    {"inet_ntop", 0, {{kInt, "family"}, {kIn, "address", 4}, {kOut, "text", INET6_ADDRSTRLEN}}, false, false, NetworkToPresentation},
-    {"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 3 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn},
-};
-// clang-format on
-
-const int kCallCount = sizeof(kCalls) / sizeof(kCalls[0]);
-
-void Perform(Call& call) {
-  call.result = call.spec->perform != nullptr
-                    ? call.spec->perform(call)
-                    : Invoke(&call.cancelled, call.spec->number, call.args);
-  if (call.result == -EINTR && call.cancelled != 0) call.result = -ECANCELED;
-  if (call.result < 0) return;
-  if (call.spec->returns_capacity) call.result = call.capacity;
-  if (call.message_lengths != nullptr) {
-    call.message_lengths[0] = static_cast<int>(call.message.msg_controllen);
-    call.message_lengths[1] = static_cast<int>(call.message.msg_namelen);
-    call.message_lengths[2] = call.message.msg_flags;
-  }
+long ReceiveMessage(Call& call) {
+  long length = Invoke(&call.cancelled, call.spec->number, call.args);
+  if (length < 0) return length;
+  call.message_lengths[0] = static_cast<int>(call.message.msg_controllen);
+  call.message_lengths[1] = static_cast<int>(call.message.msg_namelen);
+  call.message_lengths[2] = call.message.msg_flags;
+  return length;
 }
 
 bool IsIntegerFcntl(int command) {

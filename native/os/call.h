@@ -1,6 +1,7 @@
 // One system call at rest: which, with what arguments, and what came back.
 #pragma once
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -61,26 +62,31 @@ inline constexpr int kVectors = 64;  // buffers a readv, writev, sendmsg or recv
 
 // The arguments as the kernel wants them. Pointers lead to storage in this struct or to bytes that
 // the owner of the call keeps alive and in place until the call has returned.
+//
+// Only what every call needs is set at first: on the way of a call that takes a microsecond, zeroes
+// that nobody reads show.
 struct Call {
-  const CallSpec* spec = nullptr;
+  const CallSpec* spec;
   long args[6] = {};
-  long result = 0;
+  long result;
   CancelFlag cancelled = 0;
-  socklen_t capacity = 0;
-  struct msghdr message = {};
-  int* message_lengths = nullptr;  // where recvmsg's {control, name, flags} go
-  struct sock_fprog filter = {};
-  struct epoll_event event = {};
-  struct iovec* vectors = nullptr;  // kVectors of them, where the call takes any
-  long lengths[6] = {};             // the length of the bytes an argument points to
+  socklen_t capacity;
+  long lengths[6];  // the length of the bytes an argument points to
+  struct msghdr message;
+  int* message_lengths;  // where recvmsg's {control, name, flags} go
+  struct sock_fprog filter;
+  struct epoll_event event;
 };
 
-// Makes the call and stores its result, or -errno; -ECANCELED if it was cancelled and did nothing.
-void Perform(Call& call);
-
-// Every system call this addon can make, in a fixed order.
-extern const CallSpec kCalls[];
-extern const int kCallCount;
+// Makes the call of row `spec` and stores its result, or -errno; -ECANCELED if it was cancelled and
+// did nothing.
+inline void Perform(const CallSpec& spec, Call& call) {
+  long result = spec.perform != nullptr ? spec.perform(call)
+                                        : Invoke(&call.cancelled, spec.number, call.args);
+  if (result == -EINTR && call.cancelled != 0) result = -ECANCELED;
+  if (result >= 0 && spec.returns_capacity) result = call.capacity;
+  call.result = result;
+}
 
 // Whether fcntl(2)'s third argument is an integer for `command`, so that no number from JavaScript
 // can become a pointer.

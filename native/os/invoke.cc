@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <mutex>
 
-// long closewait_syscall(CancelFlag*, long number, long a, long b, long c, long d, long e, long f)
+// long closewait_syscall(CancelFlag*, long number, const long args[6])
 //
 // begin..end is the stretch in which an interrupt must not be lost: the flag has been or is about
 // to be read, and the kernel has not been left. The handler moves a thread caught there to
@@ -25,12 +25,13 @@ closewait_syscall:
   .cfi_startproc
   mov %rdi, %r11
   mov %rsi, %rax
-  mov %rdx, %rdi
-  mov %rcx, %rsi
-  mov %r8, %rdx
-  mov %r9, %r10
-  mov 8(%rsp), %r8
-  mov 16(%rsp), %r9
+  mov %rdx, %rcx
+  mov (%rcx), %rdi
+  mov 8(%rcx), %rsi
+  mov 16(%rcx), %rdx
+  mov 24(%rcx), %r10
+  mov 32(%rcx), %r8
+  mov 40(%rcx), %r9
   .globl closewait_syscall_begin
   .hidden closewait_syscall_begin
 closewait_syscall_begin:
@@ -60,12 +61,10 @@ closewait_syscall:
   .cfi_startproc
   mov x9, x0
   mov x8, x1
-  mov x0, x2
-  mov x1, x3
-  mov x2, x4
-  mov x3, x5
-  mov x4, x6
-  mov x5, x7
+  mov x10, x2
+  ldp x0, x1, [x10]
+  ldp x2, x3, [x10, #16]
+  ldp x4, x5, [x10, #32]
   .globl closewait_syscall_begin
   .hidden closewait_syscall_begin
 closewait_syscall_begin:
@@ -91,8 +90,8 @@ closewait_syscall_cancelled:
 static_assert(EINTR == 4, "the assembly above returns -EINTR as a number");
 
 extern "C" {
-__attribute__((visibility("hidden"))) long closewait_syscall(closewait::os::CancelFlag*, long, long,
-                                                             long, long, long, long, long);
+__attribute__((visibility("hidden"))) long closewait_syscall(closewait::os::CancelFlag*, long,
+                                                             const long*);
 extern __attribute__((visibility("hidden"))) const char closewait_syscall_begin[];
 extern __attribute__((visibility("hidden"))) const char closewait_syscall_end[];
 extern __attribute__((visibility("hidden"))) const char closewait_syscall_cancelled[];
@@ -136,7 +135,7 @@ int ClaimSignal() {
 }  // namespace
 
 long Invoke(CancelFlag* cancelled, long number, const long args[6]) {
-  return closewait_syscall(cancelled, number, args[0], args[1], args[2], args[3], args[4], args[5]);
+  return closewait_syscall(cancelled, number, args);
 }
 
 long Invoke(long number, const long args[6]) {

@@ -276,9 +276,12 @@ export class Lab implements Stage, AsyncDisposable {
 
   #connection(): CapturedFrame[] {
     if (!(this.#capture instanceof Capture)) return [];
-    const port = this.server.address?.port;
+    const ports = [this.server.address?.port, this.#clientAddress?.port];
     return this.#capture.frames.flatMap(({ realtimeNs, monotonicNs, bytes, segment }) =>
-      segment !== undefined && (segment.source.port === port || segment.destination.port === port)
+      // On the host's network a stranger may have had one of the ports a moment before; not both.
+      segment !== undefined &&
+      ports.includes(segment.source.port) &&
+      ports.includes(segment.destination.port)
         ? [{ realtimeNs, tNs: Number(monotonicNs - this.#start), bytes, segment }]
         : [],
     );

@@ -1,5 +1,10 @@
 import * as sys from '../syscall/sys.js';
+import { encodePacketFilter, type PacketFilter } from '../tcp/packet-filter.js';
+import type { RingPacket, RingSize, StampSource } from '../tcp/packet-ring.js';
 import { decodeFrame, type Segment } from '../tcp/segment.js';
+import { ClockMap, type ClockStep, readClocks } from './clock-map.js';
+import type { Availability } from './observer.js';
+import { openPacketSource, type PacketBatch, type PacketSource } from './packet-source.js';
 
 /** One frame as the interface saw it. */
 export interface Frame {
@@ -7,62 +12,108 @@ export interface Frame {
   readonly realtimeNs: bigint;
   /** The same moment on CLOCK_MONOTONIC. */
   readonly monotonicNs: bigint;
+  readonly stamp: StampSource;
+  /** Sent by this machine; never on a loopback interface, where what is sent is seen as it arrives. */
+  readonly outgoing: boolean;
+  /** What was captured of it. It shares memory with its neighbours, which nobody writes to again. */
   readonly bytes: Uint8Array;
+  /** How long it was. */
+  readonly wireLength: number;
   /** Its TCP segment; undefined for anything else. */
   readonly segment: Segment | undefined;
 }
 
-const SNAPLEN = 65536 + 64;
-const CONTROL = 64;
-const RECEIVE_BUFFER = 4 << 20;
-const IFREQ_NAME = 16;
-const IFREQ_LENGTH = 40;
-const SOCKADDR_LL_LENGTH = 20;
-
-/** How far CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, and the most this can be wrong by, nanoseconds. */
-function clockOffset(): { offset: bigint; errorNs: bigint } {
-  let best = { offset: 0n, errorNs: 1n << 62n };
-  // The reading in between is somewhere between the other two; the closest pair of several says most.
-  for (let i = 0; i < 16; i++) {
-    const before = sys.clock_gettime(sys.CLOCK_MONOTONIC);
-    const realtime = sys.clock_gettime(sys.CLOCK_REALTIME);
-    const width = sys.clock_gettime(sys.CLOCK_MONOTONIC) - before;
-    if (width < best.errorNs * 2n) {
-      best = { offset: realtime - before - width / 2n, errorNs: width / 2n + 1n };
-    }
-  }
-  return best;
+/** How much to capture and to keep. */
+export interface CaptureOptions {
+  /** Which packets; the kernel sorts the others out. Left out: all. */
+  readonly filter?: PacketFilter;
+  /** At most this many bytes of each. Left out: all, up to a block of the ring. */
+  readonly snaplen?: number;
+  /** The ring's size, or false for none. Left out: 64 blocks of 128 KiB, handed over every 4 ms. */
+  readonly ring?: RingSize | false;
+  /** What `frames` may come to, some 300 bytes a frame not counted; a frame beyond is discarded and counted. Left out: 64 MiB, 250,000 frames. */
+  readonly limit?: { readonly bytes?: number; readonly frames?: number };
+  /**
+   * Asks for the interface's own time stamps, where it has been told to make them (SIOCSHWTSTAMP). They are of the
+   * interface's clock: `monotonicNs` of such a frame is as good as that clock follows CLOCK_REALTIME.
+   */
+  readonly hardwareStamps?: boolean;
 }
+
+const RING: RingSize = { blockBytes: 1 << 17, blocks: 64, retireMs: 4 };
+const LIMIT = { bytes: 1 << 26, frames: 250_000 };
+const MOST_SNAPLEN = 0x7fff_ffff;
+/** Often enough for a step of the clock to be noticed soon; rare enough to cost nothing. */
+const CLOCK_CHECK_MS = 1000;
+const FLUSH_DEADLINE_MS = 5000;
+
+const FACTS = {
+  name: 'capture',
+  sees: "every frame of an interface, once, with the kernel's time stamp",
+  blindTo: 'what is never put on a wire, and why a segment was sent',
+  costs: 'one copy of a frame in the kernel, one of a block here; a wake-up every 4 ms or 128 KiB',
+  needs: 'CAP_NET_RAW in the network namespace',
+  clock: 'CLOCK_REALTIME, mapped to CLOCK_MONOTONIC within 1 us; handed over up to 4 ms late',
+} as const;
 
 /**
  * The packets of one interface.
  *
  * Sees: every frame that reaches the interface of the actor's namespace, once, with the kernel's time stamp. Blind to:
  * what the kernel never puts on a wire (a connect() to a closed port of a dropped socket, say), and the reason behind a
- * segment. Costs: one copy and one recvmsg a frame, on the actor's thread. Needs: CAP_NET_RAW in the namespace.
- * Clock: CLOCK_REALTIME as stamped by the kernel, mapped to CLOCK_MONOTONIC once at the start; `clockErrorNs` is the
- * mapping's error, without steps of the clock after that. Source: packet(7); net/packet/af_packet.c.
+ * segment; what its filter keeps out. Costs: the kernel copies each frame into a ring, from which it is copied a block at
+ * a time; the actor's thread wakes when a block is full or 4 ms old. Memory: the ring, 8 MiB, and `limit`. Needs:
+ * CAP_NET_RAW in the namespace. Clock: CLOCK_REALTIME as stamped by the kernel, mapped to CLOCK_MONOTONIC;
+ * `clockErrorNs` is the mapping's error, `clockSteps` the times somebody set the clock. Stamps are made
+ * as a frame enters the kernel's queue. Where nothing else on the machine wanted stamps before, the kernel switches them
+ * on in the background: until then a frame is stamped as it leaves the queue (`copy`), after some that follow it.
+ * Source: packet(7); net/packet/af_packet.c; net_enable_timestamp() in net/core/dev.c.
  */
 export class Capture implements AsyncDisposable {
+  /** Those kept so far, in the kernel's order. */
   readonly frames: Frame[] = [];
+  /** `ring`, or `recvmsg` where no ring could be had: `viaReason` says why. */
+  readonly via: 'ring' | 'recvmsg';
+  readonly viaReason: string | undefined;
   readonly clockErrorNs: bigint;
-  /** Frames the kernel had no room for; known once stopped. */
+  /** Frames the kernel had no room for, as of the last flush() or stop(). */
   dropped = 0;
+  /** How often the ring was full, as of then. */
+  freezes = 0;
+  /** Frames that came through but found the limit of `frames` reached. */
+  discarded = 0;
   readonly #actor: sys.Actor;
-  readonly #fd: number;
-  readonly #offset: bigint;
+  readonly #source: PacketSource;
+  readonly #clock: ClockMap;
+  readonly #snaplen: number;
+  readonly #limit: { readonly bytes: number; readonly frames: number };
   readonly #stop = new AbortController();
+  readonly #waiting = new Set<() => void>();
   readonly #done: Promise<void>;
-  #changed: () => void = () => {};
-  #stopped = false;
+  #keptBytes = 0;
+  /** How many frames the kernel has put where we can take them, and how many we have taken. */
+  #offered = 0;
+  #taken = 0;
+  #ended = false;
+  #stopping: Promise<void> | undefined;
 
-  private constructor(actor: sys.Actor, fd: number) {
+  private constructor(
+    actor: sys.Actor,
+    { source, reason }: { source: PacketSource; reason?: string },
+    { limit, snaplen = MOST_SNAPLEN }: CaptureOptions,
+  ) {
     this.#actor = actor;
-    this.#fd = fd;
-    const { offset, errorNs } = clockOffset();
-    this.#offset = offset;
-    this.clockErrorNs = errorNs;
-    this.#done = this.#run();
+    this.#source = source;
+    this.via = source.via;
+    this.viaReason = reason;
+    this.#snaplen = snaplen;
+    this.#limit = { ...LIMIT, ...limit };
+    this.#clock = new ClockMap(readClocks(16));
+    this.clockErrorNs = this.#clock.errorNs;
+    this.#done = this.#run().finally(() => {
+      this.#ended = true;
+      this.#wake();
+    });
     this.#done.catch(() => {});
   }
 
@@ -70,108 +121,181 @@ export class Capture implements AsyncDisposable {
    * Starts to capture on an interface of the actor's network namespace. The actor is the capture's alone from now on, and
    * stopped with it. Throws SyscallError: EPERM without CAP_NET_RAW, ENODEV for an interface that is not there.
    */
-  static async start(actor: sys.Actor, interfaceName = 'lo'): Promise<Capture> {
-    using fds = new sys.Descriptors();
+  static async start(
+    actor: sys.Actor,
+    interfaceName = 'lo',
+    options: CaptureOptions = {},
+  ): Promise<Capture> {
+    const { filter = {}, snaplen = MOST_SNAPLEN, ring = RING, hardwareStamps = false } = options;
     try {
-      // Protocol 0 receives nothing until bind says what and where.
-      const fd = fds.own(await actor.socket(sys.AF_PACKET, sys.SOCK_RAW | sys.SOCK_CLOEXEC, 0));
-      const ifreq = new Uint8Array(IFREQ_LENGTH);
-      ifreq.set(new TextEncoder().encode(interfaceName).subarray(0, IFREQ_NAME - 1));
-      await actor.ioctl(fd, sys.SIOCGIFINDEX, ifreq);
-      const index = new DataView(ifreq.buffer).getInt32(IFREQ_NAME, true);
-      sys.setOption(fd, 'SO_TIMESTAMPNS', true);
-      enlarge(fd);
-      // A frame on lo passes twice, going out and coming in: the second is the one a peer gets.
-      sys.setsockopt(fd, sys.SOL_PACKET, sys.PACKET_IGNORE_OUTGOING, 1);
-      const sockaddr = new DataView(new ArrayBuffer(SOCKADDR_LL_LENGTH));
-      sockaddr.setUint16(0, sys.AF_PACKET, true);
-      sockaddr.setUint16(2, sys.ETH_P_ALL);
-      sockaddr.setInt32(4, index, true);
-      await actor.bind(fd, new Uint8Array(sockaddr.buffer));
-      return new Capture(actor, fds.release(fd));
+      const opened = await openPacketSource(actor, {
+        interfaceName,
+        program: encodePacketFilter(filter, snaplen),
+        ring: ring === false ? undefined : ring,
+        hardwareStamps,
+      });
+      return new Capture(actor, opened, options);
     } catch (error) {
       await actor.stop();
       throw error;
     }
   }
 
-  async #run(): Promise<void> {
-    const options = { signal: this.#stop.signal };
+  /** Whether this process may capture in the network namespace it is in. */
+  static availability(): Availability {
     try {
-      for (;;) this.#keep(await this.#receive(0, options));
+      sys.close(sys.socket(sys.AF_PACKET, sys.SOCK_RAW | sys.SOCK_CLOEXEC, 0));
+      return { ...FACTS, available: true };
+    } catch (error) {
+      if (!(error instanceof sys.SyscallError)) throw error;
+      return { ...FACTS, available: false, reason: `${error.message}: needs CAP_NET_RAW` };
+    }
+  }
+
+  /** The times CLOCK_REALTIME was set: frames taken in between may be mapped wrong by as much. */
+  get clockSteps(): readonly ClockStep[] {
+    return this.#clock.steps;
+  }
+
+  async #run(): Promise<void> {
+    const { fd } = this.#source;
+    const { signal } = this.#stop;
+    try {
+      for (;;) {
+        const request = [{ fd, events: sys.POLLIN }];
+        const [result] = await this.#actor.poll(request, CLOCK_CHECK_MS, { signal });
+        if (this.drain() === 0) this.#clock.observe(readClocks(3));
+        if (((result?.revents ?? 0) & sys.POLLERR) !== 0) this.#throwPending();
+      }
     } catch (error) {
       if (!(error instanceof sys.AbortError)) throw error;
     }
   }
 
-  async #receive(flags: number, options?: sys.CallOptions): Promise<Frame> {
-    const buffer = new Uint8Array(SNAPLEN);
-    const into = { buffers: [buffer], controlLength: CONTROL };
-    const message = await (options === undefined
-      ? this.#actor.recvmsg(this.#fd, into, flags)
-      : this.#actor.recvmsg(this.#fd, into, flags, options));
-    const stamp = message.control.find(
-      ({ level, type }) => level === sys.SOL_SOCKET && type === sys.SCM_TIMESTAMPNS,
-    );
-    const realtimeNs = stamp === undefined ? 0n : decodeTimespec(stamp.data);
-    const bytes = buffer.slice(0, message.length);
-    const { segment } = decodeFrame(bytes, { linkType: 'ethernet' });
-    return { realtimeNs, monotonicNs: realtimeNs - this.#offset, bytes, segment };
+  /** What POLLERR stands for: ENETDOWN when the interface goes down. */
+  #throwPending(): void {
+    const errno = sys.getOption(this.#source.fd, 'SO_ERROR');
+    if (errno !== 0) throw new sys.SyscallError('poll', -errno, { fd: this.#source.fd });
   }
 
-  #keep(frame: Frame): void {
-    this.frames.push(frame);
-    this.#changed();
+  /** Takes in what is ready by now, without waiting for a block that still has room; returns how many frames came. */
+  drain(): number {
+    if (this.#ended) return 0;
+    const before = this.#taken;
+    const batches: PacketBatch[] = [];
+    // Under a flood there is always more: what has been taken must be dealt with at some time.
+    while (batches.length < RING.blocks) {
+      const batch = this.#source.take();
+      if (batch === undefined) break;
+      batches.push(batch);
+    }
+    if (batches.length === 0) return 0;
+    // Read after the frames were stamped, so that no stamp lies in its future.
+    const toMonotonic = this.#clock.observe(readClocks(3));
+    for (const batch of batches) {
+      for (const packet of batch.packets) this.#keep(batch.bytes, packet, toMonotonic);
+      if (batch.malformed !== undefined) throw new Error(`capture ring: ${batch.malformed}`);
+    }
+    this.#wake();
+    return this.#taken - before;
+  }
+
+  #keep(bytes: Uint8Array, packet: RingPacket, toMonotonic: (realtimeNs: bigint) => bigint): void {
+    this.#taken++;
+    if (
+      this.frames.length >= this.#limit.frames ||
+      this.#keptBytes + packet.length > this.#limit.bytes
+    ) {
+      this.discarded++;
+      return;
+    }
+    this.#keptBytes += packet.length;
+    this.frames.push(new CapturedFrame(bytes, packet, toMonotonic));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+
+  /** Removes and returns the frames kept so far: who reads as it goes on needs no limit. */
+  take(): Frame[] {
+    this.#keptBytes = 0;
+    return this.frames.splice(0);
+  }
+
+  /** Puts another filter in place of the present one, at once; a frame already in the ring stays. */
+  attachFilter(filter: PacketFilter): void {
+    // The descriptor's number may be somebody else's by now.
+    if (this.#stopping !== undefined) throw new Error('the capture was stopped');
+    sys.attachFilter(this.#source.fd, encodePacketFilter(filter, this.#snaplen));
   }
 
   /**
    * Waits until `seen` is true of the frames so far, and returns whether it became so within the deadline. What a socket
-   * has done shows here a little later: this thread has to be woken.
+   * has done shows here a little later: a block has to fill or to come of age, and this thread has to be woken.
    */
   async until(seen: (frames: readonly Frame[]) => boolean, deadlineMs: number): Promise<boolean> {
-    const deadline = AbortSignal.timeout(deadlineMs);
-    while (!seen(this.frames)) {
-      if (deadline.aborted || this.#stopped) return false;
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          deadline.removeEventListener('abort', wake);
-          resolve();
-        };
-        deadline.addEventListener('abort', wake);
-        this.#changed = wake;
-      });
-    }
-    return true;
+    return await this.#until(() => seen(this.frames), deadlineMs);
   }
 
-  /** Takes in what the kernel still holds, counts the drops and ends. Idempotent. Throws what ended the capture early. */
-  async stop(): Promise<void> {
-    if (this.#stopped) return;
-    this.#stopped = true;
-    this.#changed();
+  async #until(holds: () => boolean, deadlineMs: number): Promise<boolean> {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.#wake();
+    }, deadlineMs);
     try {
+      while (!holds()) {
+        if (late || this.#ended) return false;
+        await new Promise<void>((resolve) => this.#waiting.add(resolve));
+      }
+      return true;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Waits until every frame that the kernel has taken in by now is in `frames`, and brings the counts up to date. The
+   * kernel's own count says how many that are. Throws what ended the capture.
+   */
+  async flush(): Promise<void> {
+    if (this.#stopping !== undefined) return await this.#stopping;
+    await this.#catchUp();
+    if (this.#ended) await this.#done;
+  }
+
+  async #catchUp(): Promise<void> {
+    this.#count();
+    const target = this.#offered;
+    if (await this.#until(() => this.#taken >= target, FLUSH_DEADLINE_MS)) return;
+    if (!this.#ended) {
+      throw new Error(`capture: of ${target} frames the kernel handed over ${this.#taken}`);
+    }
+  }
+
+  #count(): void {
+    const { packets, drops, freezes } = this.#source.statistics();
+    this.#offered += packets - drops;
+    this.dropped += drops;
+    this.freezes += freezes;
+  }
+
+  /** Takes in what the kernel holds by now, counts the drops and ends. Idempotent. Throws what ended the capture early. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#end();
+    return this.#stopping;
+  }
+
+  async #end(): Promise<void> {
+    try {
+      await this.#catchUp();
       this.#stop.abort();
       await this.#done;
-      await this.#drain();
-      const statistics = new Uint32Array(2);
-      sys.getsockopt(
-        this.#fd,
-        sys.SOL_PACKET,
-        sys.PACKET_STATISTICS,
-        new Uint8Array(statistics.buffer),
-      );
-      this.dropped = statistics[1] ?? 0;
     } finally {
       await this.#actor.stop();
-      sys.close(this.#fd);
-    }
-  }
-
-  async #drain(): Promise<void> {
-    try {
-      for (;;) this.#keep(await this.#receive(sys.MSG_DONTWAIT));
-    } catch (error) {
-      if (!(error instanceof sys.SyscallError && error.code === 'EAGAIN')) throw error;
+      this.#source.close();
     }
   }
 
@@ -181,16 +305,48 @@ export class Capture implements AsyncDisposable {
   }
 }
 
-/** Makes room for a burst where this process may; the usual room is 200 small frames. */
-function enlarge(fd: number): void {
-  try {
-    sys.setOption(fd, 'SO_RCVBUFFORCE', RECEIVE_BUFFER);
-  } catch (error) {
-    if (!(error instanceof sys.SyscallError && error.code === 'EPERM')) throw error;
-  }
-}
+/** Decodes what it is asked for when it is asked: few of many frames are ever looked at. */
+class CapturedFrame implements Frame {
+  readonly #memory: Uint8Array;
+  readonly #packet: RingPacket;
+  readonly #toMonotonic: (realtimeNs: bigint) => bigint;
+  #segment: Segment | undefined | null = null;
 
-function decodeTimespec(data: Uint8Array): bigint {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  return view.getBigInt64(0, true) * 1_000_000_000n + view.getBigInt64(8, true);
+  constructor(memory: Uint8Array, packet: RingPacket, toMonotonic: (realtimeNs: bigint) => bigint) {
+    this.#memory = memory;
+    this.#packet = packet;
+    this.#toMonotonic = toMonotonic;
+  }
+
+  get realtimeNs(): bigint {
+    return BigInt(this.#packet.seconds) * 1_000_000_000n + BigInt(this.#packet.nanoseconds);
+  }
+
+  get monotonicNs(): bigint {
+    return this.#toMonotonic(this.realtimeNs);
+  }
+
+  get stamp(): StampSource {
+    return this.#packet.stamp;
+  }
+
+  get outgoing(): boolean {
+    return this.#packet.outgoing;
+  }
+
+  get wireLength(): number {
+    return this.#packet.wireLength;
+  }
+
+  get bytes(): Uint8Array {
+    const { offset, length } = this.#packet;
+    return this.#memory.subarray(offset, offset + length);
+  }
+
+  get segment(): Segment | undefined {
+    if (this.#segment === null) {
+      this.#segment = decodeFrame(this.bytes, { linkType: 'ethernet' }).segment;
+    }
+    return this.#segment;
+  }
 }

@@ -79,7 +79,7 @@ export function holdersOf(
   const refused = new Map<string, number>();
   for (const pid of pids) {
     try {
-      for (const holder of holdersIn(pid, holders)) holders.get(holder.inode)?.push(holder.holder);
+      addHoldersIn(pid, holders);
     } catch (error) {
       const code = codeOf(error);
       if (isGone(code)) continue;
@@ -103,7 +103,9 @@ export function holdersOf(
  */
 export function socketsOf(pid: number): SocketDescriptor[] {
   const task = ownerOfDescriptors(`/proc/${checkedPid(pid)}`);
-  return task === undefined ? [] : socketsIn(task);
+  const sockets: SocketDescriptor[] = [];
+  if (task !== undefined) eachSocket(task, (fd, inode) => sockets.push({ fd, inode }));
+  return sockets.sort((a, b) => a.fd - b.fd);
 }
 
 /**
@@ -141,20 +143,23 @@ export function programColumn({ pid, program }: Pick<Holder, 'pid' | 'program'>)
   return new TextDecoder().decode(cut, { stream: true });
 }
 
-function holdersIn(
-  pid: number,
-  wanted: ReadonlyMap<number, unknown>,
-): { inode: number; holder: Holder }[] {
+function addHoldersIn(pid: number, holders: ReadonlyMap<number, Holder[]>): void {
   const process = `/proc/${pid}`;
   const { startTime } = statOf(process);
   const task = ownerOfDescriptors(process);
-  const found = task === undefined ? [] : socketsIn(task).filter(({ inode }) => wanted.has(inode));
-  if (found.length === 0) return [];
+  if (task === undefined) return;
+  const found: [held: Holder[], fd: number][] = [];
+  eachSocket(task, (fd, inode) => {
+    const held = holders.get(inode);
+    if (held !== undefined) found.push([held, fd]);
+  });
+  if (found.length === 0) return;
   const comm = commOf(process);
   const program = programOf(process);
   // The kernel may have given the number to another process since: its name must not be put on these sockets.
-  if (statOf(process).startTime !== startTime) return [];
-  return found.map(({ fd, inode }) => ({ inode, holder: { pid, fd, comm, program } }));
+  if (statOf(process).startTime !== startTime) return;
+  found.sort(([, a], [, b]) => a - b);
+  for (const [held, fd] of found) held.push({ pid, fd, comm, program });
 }
 
 /**
@@ -171,14 +176,20 @@ function ownerOfDescriptors(process: string): string | undefined {
     .find((task) => unlessGone(() => statOf(task).hasMemory));
 }
 
-function socketsIn(task: string): SocketDescriptor[] {
-  const sockets: SocketDescriptor[] = [];
-  for (const fd of numbersIn(`${task}/fd`)) {
-    const link = unlessGone(() => readlinkSync(`${task}/fd/${fd}`));
-    const inode = link?.startsWith('socket:[') ? Number(link.slice(8, -1)) : undefined;
-    if (inode !== undefined) sockets.push({ fd, inode });
+/** Visits the sockets among a task's descriptors, in no order: readdirSync sorts them as text. */
+function eachSocket(task: string, visit: (fd: number, inode: number) => void): void {
+  const directory = `${task}/fd/`;
+  for (const name of readdirSync(directory)) {
+    // Thousands of these are what a scan consists of: a closure or an object for each would show.
+    let link: string;
+    try {
+      link = readlinkSync(directory + name);
+    } catch (error) {
+      if (isGone(codeOf(error))) continue;
+      throw error;
+    }
+    if (link.startsWith('socket:[')) visit(Number(name), Number(link.slice(8, -1)));
   }
-  return sockets;
 }
 
 function blockedCallOf(task: string): Pick<Thread, 'syscall' | 'reason'> {

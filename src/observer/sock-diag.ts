@@ -1,6 +1,6 @@
 import * as sys from '../syscall/sys.js';
-import type { Endpoint } from '../tcp/address.js';
-import { encodeDump, encodeGet, NetlinkCursor, NLMSG_DONE, NLMSG_ERROR } from '../tcp/inet-diag.js';
+import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
+import { encodeDump, encodeGet, NetlinkCursor, NLMSG_ERROR } from '../tcp/inet-diag.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
 import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
 
@@ -22,6 +22,8 @@ export interface FourTuple {
 
 // The kernel fills messages up to the room that the receiver has shown, at most 32 KiB (netlink_dump()).
 const CHUNK = 32768;
+// One piece of memory for many messages, not zeroed: what a chunk does not fill is never looked at.
+const BLOCK = 32 * CHUNK;
 const ATTEMPTS = 4;
 
 // A socket that is bound and nothing else is in no state of TCP, and netstat has no row for it.
@@ -36,9 +38,8 @@ const connectionStates = tcpStates.filter((state) => state !== 'BOUND_INACTIVE')
  * moment of the call; a dump is not one moment. Source: sock_diag(7); net/ipv4/inet_diag.c.
  */
 export class SockDiag implements Disposable {
-  readonly #fd: number;
+  #fd: number;
   #sequence = 0;
-  #open = true;
 
   /** Takes over `fd`, a netlink socket of the namespace to look at (see `SockDiag.socket`), and closes it when disposed. */
   constructor(fd: number) {
@@ -60,33 +61,24 @@ export class SockDiag implements Disposable {
    * says it. Throws SyscallError.
    */
   snapshot({ states, family, info = false }: SnapshotOptions = {}): SocketTable {
-    const families = family === undefined ? [sys.AF_INET, sys.AF_INET6] : [familyNumber(family)];
-    const mask = { states: stateMask(states ?? connectionStates) };
+    const request = {
+      extensions: { info },
+      ...(family !== undefined && { family: familyNumber(family) }),
+      states: stateMask(states ?? connectionStates),
+    };
     for (let attempt = 1; ; attempt++) {
-      const chunks: Uint8Array[] = [];
-      for (const each of families) {
-        const sequence = ++this.#sequence;
-        sys.send(
-          this.#fd,
-          encodeDump({
-            family: each as 2 | 10,
-            sequence,
-            extensions: { info },
-            ...mask,
-          }),
-        );
-        this.#receive(sequence, chunks);
-      }
-      const table = new SocketTable(chunks, { dumps: families.length });
+      const sequence = ++this.#sequence;
+      sys.send(this.#fd, encodeDump({ ...request, sequence }));
+      const table = new SocketTable(this.#receive(sequence));
       if (table.complete || attempt === ATTEMPTS) return table;
     }
   }
 
   /** One connection by its addresses, or undefined if the kernel has none (a listener on `local` is not one). */
   find({ local, remote }: FourTuple): SocketRow | undefined {
-    const family = local.address.includes(':') ? sys.AF_INET6 : sys.AF_INET;
+    const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
-    sys.send(this.#fd, encodeGet({ family: family as 2 | 10, local, remote, sequence }));
+    sys.send(this.#fd, encodeGet({ family, local, remote, sequence }));
     const bytes = new Uint8Array(CHUNK);
     const answer = bytes.subarray(0, sys.recv(this.#fd, bytes));
     const cursor = new NetlinkCursor(answer);
@@ -100,32 +92,30 @@ export class SockDiag implements Disposable {
     return row?.remote.port === remote.port ? row : undefined;
   }
 
-  #receive(sequence: number, chunks: Uint8Array[]): void {
+  /** The chunks of an answer as they come. Whoever takes them sees their end, and takes no more. */
+  *#receive(sequence: number): Generator<Uint8Array> {
     let block = new Uint8Array(0);
     for (;;) {
-      if (block.length < CHUNK) block = new Uint8Array(CHUNK * 32);
+      if (block.length < CHUNK) block = Buffer.allocUnsafeSlow(BLOCK);
       const length = sys.recv(this.#fd, block);
+      if (length === 0) return;
       const chunk = block.subarray(0, length);
+      const first = new NetlinkCursor(chunk);
+      first.next();
+      // What is left of an answer that nobody took to its end.
+      if (first.sequence !== sequence) continue;
+      if (first.type === NLMSG_ERROR) throw new sys.SyscallError('sock_diag', -first.errno());
       block = block.subarray((length + 7) & ~7);
-      // The end is the last message of a chunk or alone in one: the others need not be looked at twice.
-      const cursor = new NetlinkCursor(chunk);
-      let last = 0;
-      let error = 0;
-      while (cursor.next()) {
-        last = cursor.sequence === sequence ? cursor.type : 0;
-        if (last === NLMSG_ERROR) error = cursor.errno();
-      }
-      if (error !== 0) throw new sys.SyscallError('sock_diag', -error);
-      chunks.push(chunk);
-      if (last === NLMSG_DONE || length === 0) return;
+      yield chunk;
     }
   }
 
   /** Closes the netlink socket. Idempotent. */
   close(): void {
-    if (!this.#open) return;
-    this.#open = false;
+    if (this.#fd < 0) return;
     sys.close(this.#fd);
+    // Its number may soon be somebody else's.
+    this.#fd = -1;
   }
 
   [Symbol.dispose](): void {
@@ -133,9 +123,9 @@ export class SockDiag implements Disposable {
   }
 }
 
-function familyNumber(family: unknown): number {
-  if (family === 4) return sys.AF_INET;
-  if (family === 6) return sys.AF_INET6;
+function familyNumber(family: unknown): Family {
+  if (family === 4) return AF_INET;
+  if (family === 6) return AF_INET6;
   throw new RangeError(`family must be 4 or 6, received ${String(family)}`);
 }
 

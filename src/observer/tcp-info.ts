@@ -1,11 +1,6 @@
-import { getsockopt, IPPROTO_TCP, TCP_INFO } from '../syscall/sys.js';
-import { decodeTcpInfo, type TcpInfo } from '../tcp/info.js';
-
-// A typed array with memory of its own costs as much as the system call. So one piece of memory serves many calls, each
-// of which gets a part that nobody writes to again.
-const SLAB_SIZE = 16384;
-let slab = new ArrayBuffer(SLAB_SIZE);
-let used = 0;
+import { readOption } from '../syscall/socket.js';
+import { IPPROTO_TCP, TCP_INFO } from '../syscall/sys.js';
+import { decodeTcpInfo, decodeTcpInfoAt, TCP_INFO_SIZE, type TcpInfo } from '../tcp/info.js';
 
 // More than any kernel's struct tcp_info until the first answer has said how long this kernel's is.
 let size = 1024;
@@ -21,16 +16,9 @@ let size = 1024;
  * Throws SyscallError: EBADF, ENOTSOCK, EOPNOTSUPP or ENOPROTOOPT for what is not a TCP socket.
  */
 export function tcpInfo(fd: number): TcpInfo {
-  if (used + size > SLAB_SIZE) {
-    slab = new ArrayBuffer(SLAB_SIZE);
-    used = 0;
-  }
-  const bytes = new Uint8Array(slab, used, size);
-  const length = getsockopt(fd, IPPROTO_TCP, TCP_INFO, bytes);
-  if (length === size) {
-    used += (length + 7) & ~7;
-    return decodeTcpInfo(bytes);
-  }
+  const { bytes, words, start, length } = readOption(fd, IPPROTO_TCP, TCP_INFO, size);
   size = length;
-  return decodeTcpInfo(bytes.slice(0, length));
+  return length < TCP_INFO_SIZE
+    ? decodeTcpInfo(bytes.slice(start, start + length))
+    : decodeTcpInfoAt(bytes, words, start);
 }

@@ -1,4 +1,4 @@
-import { type Call, failure, roomFor, type SyscallFunction } from './call.js';
+import { type Call, failure, type Invoke, roomFor, type SyscallFunction } from './call.js';
 import * as descriptor from './descriptor.js';
 import { AbortError, argumentError, CANCELLED, SyscallError } from './error.js';
 import * as message from './message.js';
@@ -77,7 +77,7 @@ interface Pending {
   settle(result: number): void;
 }
 
-function optionsIn(args: unknown[]): CallOptions | undefined {
+function signalIn(args: unknown[]): AbortSignal | undefined {
   const last = args.at(-1);
   if (typeof last !== 'object' || last === null || !('signal' in last)) return undefined;
   const { signal } = last;
@@ -85,8 +85,35 @@ function optionsIn(args: unknown[]): CallOptions | undefined {
     throw argumentError('signal', 'an AbortSignal', signal);
   }
   args.pop();
-  return signal === undefined ? undefined : { signal };
+  return signal;
 }
+
+const cancels = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** The cancellations a signal stands for. They share one listener: Node warns of a leak where there are many. */
+function cancelsOf(signal: AbortSignal): Set<() => void> {
+  let known = cancels.get(signal);
+  if (known === undefined) {
+    known = new Set();
+    cancels.set(signal, known);
+    const all = known;
+    const cancelAll = (): void => {
+      for (const cancel of all) cancel();
+    };
+    signal.addEventListener('abort', cancelAll, { once: true });
+  }
+  return known;
+}
+
+const indexes = new Map<string, number>(native.calls.map((name, index) => [name, index]));
+
+// Where a row's `enter` leaves the addon's arguments on their way to an actor.
+const none: unknown[] = [];
+let handed = none;
+const hand: Invoke = (...args) => {
+  handed = args;
+  return 0;
+};
 
 /** An actor's thread without its calls; see Actor. */
 class ActorThread implements AsyncDisposable {
@@ -98,10 +125,12 @@ class ActorThread implements AsyncDisposable {
 
   constructor(name: string, netns: number) {
     this.name = name;
+    // The table and not `this`: the addon holds the function for good, and a forgotten actor is to be collected.
+    const pending = this.#pending;
     this.#thread = new native.Actor((id, result) => {
-      const pending = this.#pending.get(id);
-      this.#pending.delete(id);
-      pending?.settle(result);
+      const call = pending.get(id);
+      pending.delete(id);
+      call?.settle(result);
     });
     const result = this.#thread.start(name, netns);
     if (result < 0) {
@@ -131,7 +160,7 @@ class ActorThread implements AsyncDisposable {
   submit<A extends unknown[], R>(fn: SyscallFunction<A, R>, rest: unknown[]): Promise<R> {
     return new Promise((resolve, reject) => {
       const args = rest as A;
-      const signal = optionsIn(rest)?.signal;
+      const signal = signalIn(rest);
       const row: Call<A, R> = fn.row(...args);
       const name = typeof row.syscall === 'string' ? row.syscall : row.name;
       const cancelled = (): AbortError =>
@@ -141,22 +170,19 @@ class ActorThread implements AsyncDisposable {
       if (this.#stopped || signal?.aborted) throw cancelled();
 
       const room = roomFor(row, args);
-      let entered: unknown[] = args;
-      row.enter?.(
-        (...given) => {
-          entered = given;
-          return 0;
-        },
-        room,
-        ...args,
-      );
+      handed = args;
+      row.enter?.(hand, room, ...args);
       const id = ++this.#lastId;
-      const onAbort = (): void => this.#thread.cancel(id);
-      if (!this.#thread.submit(id, native.calls.indexOf(row.name), ...entered)) throw cancelled();
-      signal?.addEventListener('abort', onAbort, { once: true });
+      // Written out: a spread goes a slower way into the addon.
+      const [a, b, c, d, e, f] = handed;
+      handed = none;
+      const index = indexes.get(row.name) ?? -1;
+      if (!this.#thread.submit(id, index, a, b, c, d, e, f)) throw cancelled();
+      const cancel = signal && ((): void => this.#thread.cancel(id));
+      if (signal && cancel) cancelsOf(signal).add(cancel);
       this.#pending.set(id, {
         settle(result) {
-          signal?.removeEventListener('abort', onAbort);
+          if (signal && cancel) cancelsOf(signal).delete(cancel);
           if (result >= 0) {
             resolve(row.leave === undefined ? (result as R) : row.leave(result, room));
             return;

@@ -59,7 +59,7 @@ export const nothing = (): void => {};
 
 /** A room of its own: what an actor's call gets, since many can be out at once. */
 export function roomFor<A extends unknown[]>({ room = 0 }: Call<A, unknown>, args: A): Uint8Array {
-  return new Uint8Array(typeof room === 'number' ? room : room(...args));
+  return room === 0 ? noRoom : new Uint8Array(typeof room === 'number' ? room : room(...args));
 }
 
 /**
@@ -101,7 +101,10 @@ export function choose<A extends unknown[], R>(
   name: string,
   which: (...args: A) => SyscallFunction<A, R>,
 ): SyscallFunction<A, R> {
-  const run = (...args: A): R => which(...args)(...args);
+  const chosen = which as unknown as (...args: unknown[]) => (...args: unknown[]) => R;
+  const run = (a: unknown, b: unknown, c: unknown, d: unknown) => chosen(a, b, c, d)(a, b, c, d);
   Object.defineProperty(run, 'name', { value: name });
-  return Object.assign(run, { row: (...args: A) => which(...args).row(...args) });
+  return Object.assign(run as unknown as (...args: A) => R, {
+    row: (...args: A) => which(...args).row(...args),
+  });
 }

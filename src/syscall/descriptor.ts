@@ -115,13 +115,15 @@ const POLLFD_LENGTH = 8;
 
 function encodePollfds(room: Uint8Array, fds: readonly PollRequest[]): Uint8Array {
   const view = new DataView(room.buffer);
-  fds.forEach((entry, i) => {
-    if (!Number.isInteger(entry?.fd) || !Number.isInteger(entry.events)) {
+  // By index: forEach would pass over the holes of an array and leave descriptor 0 in their place.
+  for (let i = 0; i < fds.length; i++) {
+    const entry = fds[i];
+    if (entry === undefined || !Number.isInteger(entry?.fd) || !Number.isInteger(entry.events)) {
       throw argumentError(`poll: fds[${i}]`, '{fd: integer, events: integer}', entry);
     }
     view.setInt32(i * POLLFD_LENGTH, entry.fd, true);
     view.setInt16(i * POLLFD_LENGTH + 4, entry.events, true);
-  });
+  }
   return room;
 }
 
@@ -159,13 +161,17 @@ export const epoll_create1 = define<[flags?: number], number>({
   site: nowhere,
 });
 
+// EPOLLET is bit 31: `EPOLLIN | EPOLLET` is negative in JavaScript, and the same bits.
+const unsigned = (bits: number): number => (bits < 0 ? bits + 2 ** 32 : bits);
+
 /** `int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)`. `data` (32 bits) comes back from epoll_wait. */
 export const epoll_ctl = define<
   [epfd: number, op: number, fd: number, events?: number, data?: number],
   void
 >({
   name: 'epoll_ctl',
-  enter: (invoke, _room, epfd, op, fd, events = 0, data = fd) => invoke(epfd, op, fd, events, data),
+  enter: (invoke, _room, epfd, op, fd, events = 0, data = fd) =>
+    invoke(epfd, op, fd, unsigned(events), unsigned(data)),
   leave: nothing,
   site: (_epfd, _op, fd) => ({ fd }),
 });

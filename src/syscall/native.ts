@@ -111,6 +111,9 @@ export interface Native extends NativeCalls {
   readonly errnos: Readonly<Record<string, readonly [number: number, text: string]>>;
   readonly syscalls: Readonly<Record<number, string>>;
   readonly sizes: Readonly<Record<string, number>>;
+  /** See native/glue/calls.h. */
+  readonly gates: Readonly<Partial<Record<CallName, () => void>>>;
+  usePage(page: ArrayBuffer): void;
   /** See native/glue/mapping.h. */
   mmap(fd: number, length: number, offset: number, writable: boolean): ArrayBuffer | Result;
   munmap(buffer: ArrayBuffer): boolean;
@@ -128,7 +131,7 @@ class AddonError extends Error {
   }
 }
 
-const tables = { calls: [], constants: {}, errnos: {}, syscalls: {}, sizes: {} };
+const tables = { calls: [], constants: {}, errnos: {}, syscalls: {}, sizes: {}, gates: {} };
 
 /** Stands where the addon should: importing works anywhere, and the first use says why it cannot. */
 function absent(error: AddonError): Native {

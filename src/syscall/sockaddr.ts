@@ -48,11 +48,11 @@ const KNOWN_LIMIT = 256;
 function parse(text: string): Uint8Array {
   const cached = known.get(text);
   if (cached !== undefined) return cached;
-  const [host = '', scope] = text.split('%', 2);
+  const [, host = text, scope] = /^([^%]*:[^%]*)%([1-9][0-9]{0,9})$/.exec(text) ?? [];
   const family = host.includes(':') ? AF_INET6 : AF_INET;
   const bytes = inet_pton(family, host);
   const scopeId = scope === undefined ? 0 : Number(scope);
-  if (bytes === undefined || (scope !== undefined && !(scopeId > 0 && scopeId < 2 ** 32))) {
+  if (bytes === undefined || scopeId >= 2 ** 32) {
     throw argumentError(
       'address',
       'an IPv4 or IPv6 address in numbers, its scope too (fe80::1%2)',

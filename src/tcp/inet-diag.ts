@@ -1,10 +1,11 @@
 import { AF_INET, AF_INET6, type Endpoint, type Family, parseAddress } from './address.js';
 
-/** Message types: linux/netlink.h, linux/sock_diag.h. */
+/** Message types: linux/netlink.h, linux/inet_diag.h, linux/sock_diag.h. */
 export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
 export const NLMSG_OVERRUN = 4;
+export const TCPDIAG_GETSOCK = 18;
 export const SOCK_DIAG_BY_FAMILY = 20;
 export const SOCK_DESTROY = 21;
 
@@ -23,6 +24,7 @@ export const INET_DIAG_SHUTDOWN = 8;
 export const NLMSGHDR_SIZE = 16;
 export const INET_DIAG_REQ_SIZE = 56;
 export const INET_DIAG_MSG_SIZE = 72;
+const SOCKID_SIZE = 48;
 
 /** Offsets in `struct inet_diag_msg`; `sockid` is followed by ports, addresses, interface, cookie. */
 export const inetDiagMsg = {
@@ -57,7 +59,8 @@ export interface Extensions {
 
 /** Which sockets to list. */
 export interface DumpRequest {
-  readonly family: Family;
+  /** Both families where absent, in one walk of the kernel's tables. */
+  readonly family?: Family;
   /** `stateMask(...)`; all states where absent, bound-only sockets among them. */
   readonly states?: number;
   readonly extensions?: Extensions;
@@ -78,10 +81,29 @@ export interface SocketRequest {
   readonly sequence: number;
 }
 
-/** Encodes the netlink message that lists the TCP sockets of one family (sock_diag(7)). */
+/**
+ * Encodes the netlink message that lists the TCP sockets of one family (sock_diag(7)) or of both.
+ *
+ * For both it is a TCPDIAG_GETSOCK, the only request that does not select a family: ss(8) asks so
+ * too, and two requests would walk all of the kernel's tables twice.
+ */
 export function encodeDump({ family, states, extensions, sequence }: DumpRequest): Uint8Array {
+  if (family === undefined) return encodeDumpOfBoth(states ?? ALL_STATES, extensions, sequence);
   const request = newRequest(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, sequence);
   encodeHead(request, family, extensions, states ?? ALL_STATES);
+  return new Uint8Array(request.buffer);
+}
+
+/** `struct inet_diag_req`: family, prefix lengths, extensions; sockid; states; an unused word. */
+function encodeDumpOfBoth(
+  states: number,
+  extensions: Extensions | undefined,
+  sequence: number,
+): Uint8Array {
+  const size = 4 + SOCKID_SIZE + 8;
+  const request = newRequest(TCPDIAG_GETSOCK, NLM_F_REQUEST | NLM_F_DUMP, sequence, size);
+  request.setUint8(NLMSGHDR_SIZE + 3, extensionBits(extensions));
+  request.setUint32(NLMSGHDR_SIZE + 4 + SOCKID_SIZE, states, true);
   return new Uint8Array(request.buffer);
 }
 
@@ -118,8 +140,13 @@ function encodeSocket(type: number, flags: number, socket: SocketRequest): Uint8
   return bytes;
 }
 
-function newRequest(type: number, flags: number, sequence: number): DataView {
-  const request = new DataView(new ArrayBuffer(NLMSGHDR_SIZE + INET_DIAG_REQ_SIZE));
+function newRequest(
+  type: number,
+  flags: number,
+  sequence: number,
+  size = INET_DIAG_REQ_SIZE,
+): DataView {
+  const request = new DataView(new ArrayBuffer(NLMSGHDR_SIZE + size));
   request.setUint32(0, request.byteLength, true);
   request.setUint16(4, type, true);
   request.setUint16(6, flags, true);
@@ -133,15 +160,16 @@ function encodeHead(
   extensions: Extensions | undefined,
   states: number,
 ): void {
-  const bit = (wanted: boolean | undefined, attribute: number) =>
-    wanted === true ? 1 << (attribute - 1) : 0;
   request.setUint8(NLMSGHDR_SIZE, family);
   request.setUint8(NLMSGHDR_SIZE + 1, IPPROTO_TCP);
-  request.setUint8(
-    NLMSGHDR_SIZE + 2,
-    bit(extensions?.info, INET_DIAG_INFO) | bit(extensions?.memory, INET_DIAG_SKMEMINFO),
-  );
+  request.setUint8(NLMSGHDR_SIZE + 2, extensionBits(extensions));
   request.setUint32(NLMSGHDR_SIZE + 4, states, true);
+}
+
+function extensionBits(extensions: Extensions | undefined): number {
+  const bit = (wanted: boolean | undefined, attribute: number) =>
+    wanted === true ? 1 << (attribute - 1) : 0;
+  return bit(extensions?.info, INET_DIAG_INFO) | bit(extensions?.memory, INET_DIAG_SKMEMINFO);
 }
 
 function addressBytes(address: string, family: Family): Uint8Array {

@@ -14,6 +14,7 @@ import {
   NLMSG_OVERRUN,
   NLMSGHDR_SIZE,
   SOCK_DIAG_BY_FAMILY,
+  TCPDIAG_GETSOCK,
 } from './inet-diag.js';
 import { decodeTcpInfo, type TcpInfo } from './info.js';
 import { stateName, type TcpState } from './states.js';
@@ -84,7 +85,8 @@ export interface SocketTableOptions {
 /**
  * All sockets of one or more sock_diag dumps: columns for the many, rows for the few.
  *
- * The constructor only notes where each message starts. A column is made on first use, as a typed
+ * The constructor only notes where each message starts; it takes chunks one by one until the last
+ * dump has ended, so that they may be received as it goes. A column is made on first use, as a typed
  * array the table then keeps; a row and its texts are made each time it is asked for. The received
  * chunks belong to the table from then on and must not be written to again.
  */
@@ -92,29 +94,27 @@ export class SocketTable implements Iterable<SocketRow> {
   /** Why the table may miss sockets; empty when it does not. */
   readonly incomplete: readonly string[];
   readonly length: number;
-  readonly #chunks: readonly Uint8Array[];
+  readonly #chunks: Uint8Array[] = [];
   /** Where in its chunk each row's `struct inet_diag_msg` starts. */
-  readonly #offsets: Uint32Array;
+  readonly #offsets: number[] = [];
   /** `#firstRows[c]` is the first row of chunk c; one more entry ends the list. */
-  readonly #firstRows: Uint32Array;
+  readonly #firstRows: number[] = [];
   readonly #columns = new Map<string, Uint8Array | Uint16Array | Uint32Array | BigUint64Array>();
 
   constructor(chunks: Iterable<Uint8Array>, options: SocketTableOptions = {}) {
-    this.#chunks = Array.from(chunks, aligned);
-    const bytes = this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    this.#offsets = new Uint32Array(Math.floor(bytes / (NLMSGHDR_SIZE + INET_DIAG_MSG_SIZE)));
-    this.#firstRows = new Uint32Array(this.#chunks.length + 1);
+    const dumps = options.dumps ?? 1;
     const reasons = new Set(options.incomplete);
-    let rows = 0;
     let done = 0;
-    for (const [index, chunk] of this.#chunks.entries()) {
-      this.#firstRows[index] = rows;
+    for (const received of chunks) {
+      const chunk = aligned(received);
+      this.#chunks.push(chunk);
+      this.#firstRows.push(this.#offsets.length);
       const cursor = new NetlinkCursor(chunk);
       while (cursor.next()) {
         if ((cursor.flags & NLM_F_DUMP_INTR) !== 0) reasons.add('dump interrupted by changes');
-        if (cursor.type === SOCK_DIAG_BY_FAMILY) {
+        if (cursor.type === SOCK_DIAG_BY_FAMILY || cursor.type === TCPDIAG_GETSOCK) {
           if (cursor.end - cursor.offset >= INET_DIAG_MSG_SIZE) {
-            this.#offsets[rows++] = cursor.offset;
+            this.#offsets.push(cursor.offset);
           } else {
             reasons.add('socket message cut short');
           }
@@ -125,11 +125,11 @@ export class SocketTable implements Iterable<SocketRow> {
         if (reason !== undefined) reasons.add(reason);
       }
       if (cursor.malformed !== undefined) reasons.add(cursor.malformed);
+      if (dumps > 0 && done >= dumps) break;
     }
-    this.#firstRows[this.#chunks.length] = rows;
-    const dumps = options.dumps ?? 1;
+    this.#firstRows.push(this.#offsets.length);
     if (done < dumps) reasons.add(`${dumps - done} of ${dumps} dumps did not end`);
-    this.length = rows;
+    this.length = this.#offsets.length;
     this.incomplete = [...reasons];
   }
 
@@ -362,7 +362,7 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
 }
 
 /** An element the constructor's length checks have proved to be there. */
-function at(array: Uint8Array | Uint32Array, index: number): number {
+function at(array: Uint8Array | Uint32Array | readonly number[], index: number): number {
   return array[index] ?? 0;
 }
 

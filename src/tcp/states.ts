@@ -46,7 +46,12 @@ export function stateNumber(name: string): number | undefined {
 /** The set of states as `1 << number` bits, the shape of `inet_diag_req_v2.idiag_states`. */
 export function stateMask(states: Iterable<TcpStateName>): number {
   let mask = 0;
-  for (const name of states) mask |= 1 << stateNumber(name);
+  for (const name of states) {
+    // Shifting by undefined would ask for no state at all.
+    const number: number | undefined = stateNumber(name);
+    if (number === undefined) throw new RangeError(`not a TCP state: ${String(name)}`);
+    mask |= 1 << number;
+  }
   return mask;
 }
 

@@ -1,9 +1,10 @@
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
+import { capture } from './capture.js';
 import { floor } from './floor.js';
 import type { Bound, Figure, Group } from './pair.js';
 
-const GROUPS: Readonly<Record<string, Group>> = { floor };
+const GROUPS: Readonly<Record<string, Group>> = { floor, observers: capture };
 
 const USAGE = `usage: npm run bench [-- [GROUP] [--rounds N] [--json]]
 

@@ -25,12 +25,13 @@ async function lifecycle(rounds: number): Promise<Figure[]> {
   await using c = await Reference.start('lifecycle');
   await using twin = await Reference.start('lifecycle');
   const listener = listenOnLoopback();
+  const test = Uint8Array.from(Buffer.from('test\n'));
   const bytes = new Uint8Array(5);
   const live = timed(() => {
     const client = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
     sys.connect(client, listener.address);
     const accepted = sys.accept(listener.fd).fd;
-    sys.write(client, 'test\n');
+    sys.write(client, test);
     sys.read(accepted, bytes);
     sys.write(accepted, bytes);
     sys.read(client, bytes);
@@ -89,9 +90,11 @@ async function actor(rounds: number): Promise<Figure[]> {
   const pool = createRequire(import.meta.url)(built('async_worker.node')) as {
     gettid(): Promise<number>;
   };
+  const hundred = timedAsync(() => Promise.all(Array.from({ length: 100 }, () => ours.gettid())));
   const arms = {
     c: c.run,
     actor: timedAsync(() => ours.gettid()),
+    hundred,
     pool: timedAsync(() => pool.gettid()),
     twin: twin.run,
   };
@@ -100,6 +103,7 @@ async function actor(rounds: number): Promise<Figure[]> {
   return [
     compare(byActor, { name: 'handoff.c', ns: ns.c }, { atMost: 1.3 }),
     compare({ name: 'gettid() by AsyncWorker', ns: ns.pool }, byActor, { atLeast: 2 }),
+    compare({ name: '100 at once by the actor', ns: ns.hundred }, byActor),
     control('handoff.c', ns.twin, ns.c),
   ];
 }
@@ -123,6 +127,8 @@ async function sockets(rounds: number): Promise<Figure[]> {
     const arms = {
       c: c.run,
       js: timed(() => snapshot().length),
+      // The work of dump.c, which looks at one family.
+      one: timed(() => snapshot({ family: 4 }).length),
       ss: command('ss', '-tanH'),
       twin: twin.run,
     };
@@ -130,6 +136,11 @@ async function sockets(rounds: number): Promise<Figure[]> {
     const js = { name: `snapshot() of ${seen} sockets`, ns: ns.js };
     return [
       compare(js, { name: 'dump.c', ns: ns.c }, { atMost: 1.1 }),
+      compare(
+        { name: 'snapshot({ family: 4 })', ns: ns.one },
+        { name: 'dump.c', ns: ns.c },
+        { atMost: 1.1 },
+      ),
       compare({ name: 'ss -tanH', ns: ns.ss }, js, { atLeast: 2.5 }),
       control('dump.c', ns.twin, ns.c),
     ];

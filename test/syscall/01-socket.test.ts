@@ -3,7 +3,6 @@ import { macro, ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
 import { connected, ipv6, listening, tcp } from '../fixture/sockets.js';
 
-
 perFamily('socket(): a descriptor of the kind asked for', (t, family) => {
   const owned = ownedBy(t);
   const fd = owned.own(sys.socket(family.domain, sys.SOCK_STREAM));
@@ -146,6 +145,11 @@ for (const [what, bytes, length, address] of cut) {
 const wrong: [what: string, address: unknown, error: RegExp][] = [
   ['a name', { address: 'localhost', port: 1 }, /^address must be an IPv4 or IPv6 address/],
   ['a scope by name', { address: 'fe80::1%lo', port: 1 }, /^address must be/],
+  ['two scopes', { address: 'fe80::1%2%3', port: 1 }, /^address must be/],
+  ['a scope in hex', { address: 'fe80::1%0x2', port: 1 }, /^address must be/],
+  ['a fraction of a scope', { address: 'fe80::1%2.5', port: 1 }, /^address must be/],
+  ['a scope past 32 bits', { address: 'fe80::1%4294967296', port: 1 }, /^address must be/],
+  ['a scope for IPv4', { address: '127.0.0.1%1', port: 1 }, /^address must be/],
   ['scope 0', { address: 'fe80::1%0', port: 1 }, /^address must be/],
   ['port 65536', { address: '::1', port: 65536 }, /^port must be an integer from 0 to 65535/],
   ['port -1', { address: '::1', port: -1 }, /^port must be/],

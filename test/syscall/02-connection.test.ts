@@ -2,13 +2,8 @@ import { tcpInfo } from '../../src/index.js';
 import * as sys from '../../src/syscall/sys.js';
 import { macro, ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
-import {
-  awaitEvents,
-  connected,
-  listening,
-  NONBLOCKING,
-  tcp,
-} from '../fixture/sockets.js';
+import { socketFilter, testWith } from '../fixture/privilege.js';
+import { awaitEvents, connected, listening, NONBLOCKING, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 perFamily('connect() and accept(): both ends are ESTABLISHED', (t, family) => {
@@ -71,18 +66,26 @@ perFamily('close(): a FIN, the peer is CLOSE_WAIT and reads the end', (t, family
   t.is(sys.read(server, new Uint8Array(1)), 0);
 });
 
-perFamily('shutdown(SHUT_WR): FIN_WAIT2 here, CLOSE_WAIT there, and data still comes back', async (t, family) => {
-  const { client, server } = connected(ownedBy(t), family);
-  sys.shutdown(client, sys.SHUT_WR);
-  t.is(awaitEvents(server, sys.POLLRDHUP), sys.POLLRDHUP);
-  // The ACK of a FIN without data may come a tick later.
-  const state = () => tcpInfo(client).state;
-  t.true(await until(() => state() === 'FIN_WAIT2', () => String(state())));
-  t.is(tcpInfo(server).state, 'CLOSE_WAIT');
-  t.is(sys.write(server, 'late'), 4);
-  t.is(sys.read(client, new Uint8Array(8)), 4);
-  t.throws(() => sys.write(client, 'x'), { code: 'EPIPE' });
-});
+perFamily(
+  'shutdown(SHUT_WR): FIN_WAIT2 here, CLOSE_WAIT there, and data still comes back',
+  async (t, family) => {
+    const { client, server } = connected(ownedBy(t), family);
+    sys.shutdown(client, sys.SHUT_WR);
+    t.is(awaitEvents(server, sys.POLLRDHUP), sys.POLLRDHUP);
+    // The ACK of a FIN without data may come a tick later.
+    const state = () => tcpInfo(client).state;
+    t.true(
+      await until(
+        () => state() === 'FIN_WAIT2',
+        () => String(state()),
+      ),
+    );
+    t.is(tcpInfo(server).state, 'CLOSE_WAIT');
+    t.is(sys.write(server, 'late'), 4);
+    t.is(sys.read(client, new Uint8Array(8)), 4);
+    t.throws(() => sys.write(client, 'x'), { code: 'EPIPE' });
+  },
+);
 
 perFamily('shutdown(SHUT_RD): reads end at once, the peer notices nothing', (t, family) => {
   const { client, server } = connected(ownedBy(t), family);
@@ -149,15 +152,18 @@ perFamily('a connection closed before accept() is accepted all the same', (t, fa
   t.is(sys.read(fd, new Uint8Array(8)), 0);
 });
 
-test('attachFilter(): a program that returns 0 drops what arrives, and detaching lets it in', (t) => {
-  const { client, server } = connected(ownedBy(t));
-  // struct sock_filter {code 16, jt 8, jf 8, k 32}: BPF_RET | BPF_K, 0 (linux/filter.h).
-  sys.attachFilter(server, Uint8Array.of(6, 0, 0, 0, 0, 0, 0, 0));
-  sys.write(client, 'lost');
-  t.is(sys.ioctl(server, sys.SIOCINQ), 0);
-  t.is(sys.ioctl(client, sys.SIOCOUTQ), 4, 'nobody acknowledges it');
-  sys.setOption(server, 'SO_DETACH_FILTER', 0);
-  // The retransmission gets through.
-  t.is(sys.read(server, new Uint8Array(8)), 4);
-  t.true((tcpInfo(client).totalRetrans ?? 0) > 0);
-});
+testWith(socketFilter)(
+  'attachFilter(): a program that returns 0 drops what arrives, and detaching lets it in',
+  (t) => {
+    const { client, server } = connected(ownedBy(t));
+    // struct sock_filter {code 16, jt 8, jf 8, k 32}: BPF_RET | BPF_K, 0 (linux/filter.h).
+    sys.attachFilter(server, Uint8Array.of(6, 0, 0, 0, 0, 0, 0, 0));
+    sys.write(client, 'lost');
+    t.is(sys.ioctl(server, sys.SIOCINQ), 0);
+    t.is(sys.ioctl(client, sys.SIOCOUTQ), 4, 'nobody acknowledges it');
+    sys.setOption(server, 'SO_DETACH_FILTER', 0);
+    // The retransmission gets through.
+    t.is(sys.read(server, new Uint8Array(8)), 4);
+    t.true((tcpInfo(client).totalRetrans ?? 0) > 0);
+  },
+);

@@ -109,7 +109,10 @@ const views: [name: string, bytes: NodeJS.TypedArray][] = [
   ['Float64Array', new Float64Array(1)],
   ['a part of a larger array', new Uint8Array(24).subarray(8, 16)],
   ['shared memory', new Uint8Array(new SharedArrayBuffer(8))],
-  ['a resizable buffer', new Uint8Array(Reflect.construct(ArrayBuffer, [8, { maxByteLength: 64 }]) as ArrayBuffer)],
+  [
+    'a resizable buffer',
+    new Uint8Array(Reflect.construct(ArrayBuffer, [8, { maxByteLength: 64 }]) as ArrayBuffer),
+  ],
 ];
 
 for (const [name, view] of views) {
@@ -122,13 +125,21 @@ for (const [name, view] of views) {
     t.is(sys.read(server, view as Uint8Array), 8);
     t.deepEqual([...bytes], [1, 2, 3, 4, 5, 6, 7, 8]);
     const around = new Uint8Array(view.buffer);
-    t.is(around.reduce((sum, byte) => sum + byte, 0), 36, 'nothing outside of it was written');
+    t.is(
+      around.reduce((sum, byte) => sum + byte, 0),
+      36,
+      'nothing outside of it was written',
+    );
   });
 }
 
 test('a Float16Array, where there is one, has 2 bytes an element', (t) => {
   const Float16 = Reflect.get(globalThis, 'Float16Array') as
-    | (new (buffer: ArrayBuffer, offset: number, length: number) => Uint8Array)
+    | (new (
+        buffer: ArrayBuffer,
+        offset: number,
+        length: number,
+      ) => Uint8Array)
     | undefined;
   if (Float16 === undefined) {
     t.pass('this engine has none');
@@ -144,7 +155,10 @@ test('a Float16Array, where there is one, has 2 bytes an element', (t) => {
     // A Node-API that does not know the kind cannot say how long it is.
     t.true(error instanceof TypeError);
   }
-  t.true(around.subarray(24).every((byte) => byte === 0), 'nothing behind it was written');
+  t.true(
+    around.subarray(24).every((byte) => byte === 0),
+    'nothing behind it was written',
+  );
 });
 
 test('write() without blocking: what the buffers take, then EAGAIN; read() gets every byte', (t) => {

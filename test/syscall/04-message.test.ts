@@ -166,8 +166,8 @@ test('several control messages, padded: each comes back as it was', (t) => {
 });
 
 const wrong: [what: string, message: unknown, error: RegExp][] = [
-  ['no data', {}, /^sendmsg: data must be an array of typed arrays/],
-  ['data that is no bytes', { data: ['x'] }, /^sendmsg: data must be a typed array/],
+  ['no data', {}, /^sendmsg: message must be an array of typed arrays/],
+  ['data that is no bytes', { data: ['x'] }, /^sendmsg: message must be a typed array/],
   [
     'control data that is no bytes',
     { data: [], control: [{ level: 1, type: 1, data: 'x' }] },

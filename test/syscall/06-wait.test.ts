@@ -91,6 +91,8 @@ test('epoll: EPOLLET tells once, EPOLLONESHOT once until asked again', (t) => {
   const owned = ownedBy(t);
   const { client, server } = connected(owned);
   const epoll = owned.own(sys.epoll_create1());
+  // EPOLLET is bit 31, so `|` makes a negative number of it: the same bits.
+  t.true((sys.EPOLLIN | sys.EPOLLET) < 0);
   sys.epoll_ctl(epoll, sys.EPOLL_CTL_ADD, server, sys.EPOLLIN | sys.EPOLLET);
   sys.write(client, 'x');
   t.is(sys.epoll_wait(epoll, 8, 5000).length, 1);

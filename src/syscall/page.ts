@@ -1,0 +1,51 @@
+import { native } from './native.js';
+
+// The first words of a page carry a call: {result, up to six values, length of the bytes}. See native/glue/calls.h.
+const HEADER = 32;
+const SIZE = 65536;
+
+/**
+ * The memory that the addon's gates take their arguments from and leave their results on.
+ *
+ * What a call writes behind the header may be kept by whoever asked for it: `take` gives each part of a page away once,
+ * and a full page is replaced. A typed array with memory of its own takes longer to make than a system call does.
+ */
+export interface Page {
+  /** {result, value, value, ..., length}; the result and the values are int32. */
+  readonly words: Uint32Array;
+  readonly bytes: Uint8Array;
+}
+
+/** The place of the result among a page's words. */
+export const RESULT = 0;
+/** The place of the first value. */
+export const VALUE = 1;
+/** The place of the length of the bytes. */
+export const LENGTH = 7;
+
+let used = SIZE;
+let page: Page = { words: new Uint32Array(), bytes: new Uint8Array() };
+
+function turn(): void {
+  // Not zeroed: nobody is shown what the kernel did not write.
+  const { buffer } = Buffer.allocUnsafeSlow(SIZE);
+  native.usePage(buffer as ArrayBuffer);
+  page = { words: new Uint32Array(buffer), bytes: new Uint8Array(buffer) };
+  used = HEADER;
+}
+
+/** The page in use; at least `length` bytes of it, from `untaken()` on, are nobody's. */
+export function pageWith(length: number): Page {
+  if (used + length > SIZE) turn();
+  return page;
+}
+
+/** Where the bytes begin that nobody has taken; a multiple of 8. */
+export function untaken(): number {
+  return used;
+}
+
+/** Takes `length` bytes: no call will write there again. */
+export function take(length: number): void {
+  used += (length + 7) & ~7;
+}

@@ -1,0 +1,251 @@
+import { test } from '../fixture/descriptors.js';
+import { runScript } from '../fixture/script.js';
+
+/** An actor whose thread is in the call before the script goes on. */
+const BLOCKED = `
+  import { readFileSync } from 'node:fs';
+  async function blocked(make, name) {
+    const actor = await sys.Actor.start();
+    const tid = await actor.gettid();
+    const pending = make(actor);
+    const number = () => Number.parseInt(readFileSync(\`/proc/self/task/\${tid}/syscall\`, 'utf8'));
+    while (sys.syscallName(number()) !== name) await new Promise(setImmediate);
+    return { actor, tid, pending };
+  }
+  const listener = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
+  sys.bind(listener, { address: '127.0.0.1', port: 0 });
+  sys.listen(listener, 1);
+  const accepting = () => blocked((actor) => actor.accept(listener), 'accept');
+  const sleeping = () => blocked((actor) => actor.nanosleep(3600), 'clock_nanosleep');
+`;
+
+/** One script, and how it ends. */
+function ends(
+  title: string,
+  source: string,
+  status: number,
+  stderr: RegExp | '' = '',
+  stdout = '',
+): void {
+  test(title, (t) => {
+    const ended = runScript(BLOCKED + source);
+    t.is(ended.signal, null, 'it ended by itself');
+    if (stderr === '') t.is(ended.stderr, '');
+    else t.regex(ended.stderr, stderr);
+    t.is(ended.stdout, stdout);
+    t.is(ended.status, status);
+  });
+}
+
+ends('an idle actor does not keep the process alive', 'await sys.Actor.start();', 0);
+
+ends(
+  'nor does one that has worked',
+  'const actor = await sys.Actor.start(); await actor.gettid(); await actor.gettid();',
+  0,
+);
+
+ends(
+  'a call under way does keep it alive, until it returns',
+  `const { pending } = await blocked((actor) => actor.accept(listener), 'accept');
+   pending.then(({ fd }) => process.stdout.write('accepted'));
+   sys.connect(sys.socket(sys.AF_INET, sys.SOCK_STREAM), sys.getsockname(listener));`,
+  0,
+  '',
+  'accepted',
+);
+
+for (const call of ['accepting', 'sleeping']) {
+  ends(`process.exit() while an actor is ${call}`, `await ${call}(); process.exit(0);`, 0);
+
+  ends(
+    `process.exit() while eight actors are ${call}, with more calls queued`,
+    `for (let i = 0; i < 8; i++) {
+       const { actor } = await ${call}();
+       actor.gettid();
+     }
+     process.exit(0);`,
+    0,
+  );
+
+  ends(
+    `an uncaught exception while an actor is ${call}`,
+    `await ${call}(); setImmediate(() => { throw new Error('not caught'); });`,
+    1,
+    /Error: not caught/,
+  );
+
+  ends(
+    `the actor is stopped while it is ${call}: nothing is left to wait for`,
+    `const { actor, pending } = await ${call}();
+     pending.catch((error) => process.stdout.write(error.name));
+     await actor.stop();`,
+    0,
+    '',
+    'AbortError',
+  );
+
+  ends(
+    `the actor is aborted while it is ${call}: nothing is left to wait for`,
+    `const abort = new AbortController();
+     const call = '${call}' === 'sleeping'
+       ? blocked((a) => a.nanosleep(3600, { signal: abort.signal }), 'clock_nanosleep')
+       : blocked((a) => a.accept(listener, { signal: abort.signal }), 'accept');
+     const { pending } = await call;
+     pending.catch((error) => process.stdout.write(error.name));
+     abort.abort();`,
+    0,
+    '',
+    'AbortError',
+  );
+}
+
+/** The same in a worker; the parent sees its thread go. */
+const IN_WORKER = `
+  import { readdirSync } from 'node:fs';
+  import { once } from 'node:events';
+  import { Worker } from 'node:worker_threads';
+  const head = \`
+    import * as sys from \${JSON.stringify(SYS)};
+    import { parentPort } from 'node:worker_threads';
+    const actor = await sys.Actor.start({ name: 'in worker' });
+    const listener = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
+    sys.bind(listener, { address: '127.0.0.1', port: 0 });
+    sys.listen(listener, 1);
+    const tid = await actor.gettid();
+  \`;
+  const BLOCK = \`
+    const pending = actor.accept(listener);
+    const queued = actor.gettid();
+    parentPort.postMessage(tid);
+  \`;
+  const start = (source) => new Worker(new URL('data:text/javascript,' + encodeURIComponent(head + source)));
+  async function inAccept(tid) {
+    const number = () => Number.parseInt(readFileSync(\`/proc/self/task/\${tid}/syscall\`, 'utf8'));
+    while (sys.syscallName(number()) !== 'accept') await new Promise(setImmediate);
+  }
+  const gone = (tid) => !readdirSync('/proc/self/task').includes(String(tid));
+`;
+
+ends(
+  'a worker is terminated while its actor blocks: the thread is gone, the process goes on',
+  `${IN_WORKER}
+   const worker = start(BLOCK);
+   const [tid] = await once(worker, 'message');
+   await inAccept(tid);
+   await worker.terminate();
+   process.stdout.write(String(gone(tid)));`,
+  0,
+  '',
+  'true',
+);
+
+ends(
+  'process.exit() in a worker whose actor blocks ends the worker, and its thread',
+  `${IN_WORKER}
+   const worker = start(BLOCK + "parentPort.once('message', () => process.exit(3));");
+   const [tid] = await once(worker, 'message');
+   await inAccept(tid);
+   worker.postMessage('go');
+   const [code] = await once(worker, 'exit');
+   process.stdout.write(code + ' ' + gone(tid));`,
+  0,
+  '',
+  '3 true',
+);
+
+ends(
+  'an uncaught exception in a worker whose actor blocks is an error event',
+  `${IN_WORKER}
+   const worker = start(BLOCK + "parentPort.once('message', () => { throw new Error('in worker'); });");
+   const [tid] = await once(worker, 'message');
+   await inAccept(tid);
+   worker.postMessage('go');
+   const [error] = await once(worker, 'error');
+   if (worker.threadId !== -1) await once(worker, 'exit');
+   process.stdout.write(error.message + ' ' + gone(tid));`,
+  0,
+  '',
+  'in worker true',
+);
+
+ends(
+  'a worker that has nothing left to do ends, its idle actor with it',
+  `${IN_WORKER}
+   const worker = start('parentPort.postMessage(tid); parentPort.unref();');
+   const [tid] = await once(worker, 'message');
+   if (worker.threadId !== -1) await once(worker, 'exit');
+   process.stdout.write(String(gone(tid)));`,
+  0,
+  '',
+  'true',
+);
+
+ends(
+  'process.exit() of the main thread while a worker and its actor block',
+  `${IN_WORKER}
+   const worker = start(BLOCK);
+   const [tid] = await once(worker, 'message');
+   await inAccept(tid);
+   await sleeping();
+   process.exit(0);`,
+  0,
+);
+
+ends(
+  'twenty workers, one after the other, each with an actor that blocks',
+  `${IN_WORKER}
+   const before = readdirSync('/proc/self/task').length;
+   for (let i = 0; i < 20; i++) {
+     const worker = start(BLOCK);
+     await once(worker, 'message');
+     await worker.terminate();
+   }
+   while (readdirSync('/proc/self/task').length > before) await new Promise(setImmediate);`,
+  0,
+);
+
+test('actors that nobody holds any more are collected, and their threads with them', (t) => {
+  const ended = runScript(
+    `import { readdirSync } from 'node:fs';
+     const threads = () => readdirSync('/proc/self/task').length;
+     const before = threads();
+     async function forget() {
+       for (let i = 0; i < 16; i++) await (await sys.Actor.start()).gettid();
+     }
+     await forget();
+     process.stdout.write(String(threads() - before));
+     const end = performance.now() + 5000;
+     while (threads() > before && performance.now() < end) {
+       gc();
+       await new Promise((resolve) => setTimeout(resolve, 5));
+     }
+     process.stdout.write(' ' + (threads() - before));`,
+    ['--expose-gc'],
+  );
+  t.is(ended.stderr, '');
+  t.is(ended.stdout, '16 0');
+  t.is(ended.status, 0);
+});
+
+test('an actor with a call under way is not collected', (t) => {
+  const ended = runScript(
+    `const fds = sys.socketpair(sys.AF_UNIX, sys.SOCK_STREAM);
+     let result;
+     async function forget() {
+       (await sys.Actor.start()).read(fds[0], new Uint8Array(1)).then((n) => { result = n; });
+     }
+     await forget();
+     for (let i = 0; i < 20; i++) {
+       gc();
+       await new Promise(setImmediate);
+     }
+     sys.write(fds[1], 'x');
+     while (result === undefined) await new Promise(setImmediate);
+     process.stdout.write(String(result));`,
+    ['--expose-gc'],
+  );
+  t.is(ended.stderr, '');
+  t.is(ended.stdout, '1');
+  t.is(ended.status, 0);
+});

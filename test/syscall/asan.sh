@@ -1,0 +1,35 @@
+#!/bin/sh
+# Runs the tests with the addon under AddressSanitizer and UndefinedBehaviorSanitizer, in a copy of the checkout: the
+# release build beside it is not touched. Fails if a test fails, or if there is any report, in whichever process.
+#
+# usage: test/syscall/asan.sh [AVA ARGUMENTS]
+#
+# Blind to: leaks (Node itself leaves memory to the end of the process, so detect_leaks is off), and what the kernel writes:
+# the system-call instruction passes no interceptor.
+set -eu
+
+root=$(git rev-parse --show-toplevel)
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT INT TERM
+cd "$root"
+git ls-files -coz --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
+  tar --null -T - -cf - | tar -xf - -C "$copy"
+ln -s "$root/node_modules" "$copy/node_modules"
+cd "$copy"
+
+flags='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g'
+CFLAGS=$flags CXXFLAGS=$flags LDFLAGS=$flags npx node-gyp configure build --release --loglevel=error
+npx tsc
+
+preload="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)"
+common="detect_leaks=0:log_path=$copy/report:log_exe_name=1"
+status=0
+env LD_PRELOAD="$preload" ASAN_OPTIONS="$common" UBSAN_OPTIONS="$common:print_stacktrace=1" \
+  node node_modules/ava/entrypoints/cli.mjs "$@" || status=$?
+
+for report in "$copy"/report*; do
+  [ -e "$report" ] || continue
+  cat "$report" >&2
+  status=1
+done
+exit $status
