@@ -31,10 +31,17 @@ class Keeper {
 // Bytes an element of a typed array takes.
 constexpr size_t ElementSize(napi_typedarray_type type) {
   constexpr unsigned char kSizes[] = {
-      [napi_int8_array] = 1,     [napi_uint8_array] = 1,    [napi_uint8_clamped_array] = 1,
-      [napi_int16_array] = 2,    [napi_uint16_array] = 2,   [napi_int32_array] = 4,
-      [napi_uint32_array] = 4,   [napi_float32_array] = 4,  [napi_float64_array] = 8,
-      [napi_bigint64_array] = 8, [napi_biguint64_array] = 8,
+      [napi_int8_array] = 1,
+      [napi_uint8_array] = 1,
+      [napi_uint8_clamped_array] = 1,
+      [napi_int16_array] = 2,
+      [napi_uint16_array] = 2,
+      [napi_int32_array] = 4,
+      [napi_uint32_array] = 4,
+      [napi_float32_array] = 4,
+      [napi_float64_array] = 8,
+      [napi_bigint64_array] = 8,
+      [napi_biguint64_array] = 8,
       [11] = 2};  // napi_float16_array, which headers before Node 24's do not name
   return type < sizeof(kSizes) ? kSizes[type] : 0;
 }
