@@ -195,6 +195,19 @@ async function listCommand(flags: { json?: true }): Promise<number> {
   return 0;
 }
 
+async function observersCommand(flags: { json?: true }): Promise<number> {
+  const { observers } = await import('./observer/observers.js');
+  const all = observers();
+  if (flags.json) {
+    const { formatJson } = await import('./report/json.js');
+    process.stdout.write(formatJson(all));
+    return 0;
+  }
+  const { formatObservers } = await import('./report/observers.js');
+  process.stdout.write(formatObservers(all, paint));
+  return 0;
+}
+
 async function statesCommand(flags: { json?: true; state?: string[] }): Promise<number> {
   const { snapshot } = await import('./observer/sock-diag.js');
   const { holdersOf } = await import('./observer/process.js');
@@ -290,6 +303,11 @@ async function main(argv: string[]): Promise<number> {
     .description('list the scenarios')
     .option('--json', json)
     .action(keep(listCommand));
+  program
+    .command('observers')
+    .description('list who can watch, what each is blind to and costs, and why one cannot')
+    .option('--json', json)
+    .action(keep(observersCommand));
   program
     .command('states')
     .description('list the TCP sockets of this network namespace, as netstat -antp does')

@@ -68,7 +68,7 @@ for (const { title, args, says } of wrong) {
   });
 }
 
-for (const command of ['', 'run', 'list', 'states', 'server', 'client']) {
+for (const command of ['', 'run', 'list', 'observers', 'states', 'server', 'client']) {
   test(`--help: ${command || 'closewait'}: on stdout, exit 0`, (t) => {
     const { code, stdout, stderr } = closewait(...command.split(' ').filter(Boolean), '--help');
     t.is(code, 0);
@@ -79,7 +79,7 @@ for (const command of ['', 'run', 'list', 'states', 'server', 'client']) {
 
 test('--help names every command and the exit codes', (t) => {
   const { stdout } = closewait('--help');
-  for (const command of ['run', 'list', 'states', 'server', 'client']) {
+  for (const command of ['run', 'list', 'observers', 'states', 'server', 'client']) {
     t.regex(stdout, new RegExp(`^  ${command}\\b`, 'm'));
   }
   t.regex(stdout, /0 as expected, 1 .*, 2 usage, 3 cannot run here/);
@@ -101,6 +101,20 @@ test('list: a line for each scenario; as JSON, an object', (t) => {
       return { name, title, source, summary, drivers };
     }),
   );
+});
+
+test('observers: each under the same headings, and why one cannot; as JSON, the same', (t) => {
+  const { code, stdout, stderr } = closewait('observers');
+  t.is(code, 0);
+  t.is(stderr, '');
+  const rows = JSON.parse(closewait('observers', '--json').stdout) as Record<string, unknown>[];
+  t.true(rows.length > 0);
+  for (const { name, available, reason, sees, blindTo, costs, needs, clock } of rows) {
+    if (available !== true) t.regex(String(reason), /./, `${name} says why not`);
+    for (const text of [name, sees, blindTo, costs, needs, clock]) {
+      t.true(stdout.includes(String(text)), `${text}`);
+    }
+  }
 });
 
 test('states: the sockets of this namespace and who holds them; the state filter', async (t) => {
