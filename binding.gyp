@@ -13,11 +13,13 @@
       "cflags": ["-fPIC", "-fvisibility=hidden"],
       "sources": [
         "native/os/actor.cc",
+        "native/os/bpf.cc",
         "native/os/call.cc",
         "native/os/constants_kernel.cc",
         "native/os/constants_library.cc",
         "native/os/invoke.cc",
         "native/os/mapping.cc",
+        "native/os/perf.cc",
         "native/os/spawn.cc"
       ],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)/closewait"],

@@ -182,10 +182,11 @@ class Arguments {
   // The bytes of a typed array. Shared memory is as good as any: it cannot be detached, and that
   // another thread may write to it meanwhile is its owners' affair, as in C.
   [[gnu::always_inline]] bool View(const os::Parameter& parameter, napi_value value, Bytes* bytes) {
-    napi_typedarray_type type;
+    auto type = static_cast<napi_typedarray_type>(-1);  // an array of a kind unknown leaves it so
     size_t elements = 0;
     if (napi_get_typedarray_info(env_, value, &type, &elements, &bytes->data, nullptr, nullptr) !=
-        napi_ok) {
+            napi_ok ||
+        ElementSize(type) == 0) {
       RefuseView(parameter, value, false);
       return false;
     }

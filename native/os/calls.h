@@ -3,11 +3,14 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/perf_event.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "bpf.h"
 #include "call.h"
+#include "perf.h"
 #include "spawn.h"
 
 namespace closewait::os {
@@ -104,6 +107,18 @@ inline constexpr CallSpec kCalls[] = {
     Value("pidfd_getfd", SYS_pidfd_getfd, {kInt, "pidfd"}, {kInt, "targetfd"}, {kUnsigned, "flags"}),
     Value("pidfd_send_signal", SYS_pidfd_send_signal, {kInt, "pidfd"}, {kInt, "signal"}, kNothing, kNothing),
     Value("waitid", SYS_waitid, {kInt, "idtype"}, {kInt, "id"}, {kOut, "info", sizeof(siginfo_t)}, {kInt, "options"}, kNothing),
+    Value("openat", SYS_openat, {kInt, "dirfd"}, {kString, "path"}, kFlags, {kInt, "mode"}),
+    Value("fsopen", SYS_fsopen, {kString, "fsname"}, {kUnsigned, "flags"}),
+    Value("fsconfig", SYS_fsconfig, kFd, {kUnsigned, "cmd"}, kNothing, kNothing, kNothing),
+    Value("fsmount", SYS_fsmount, kFd, {kUnsigned, "flags"}, {kUnsigned, "attr_flags"}),
+    {"perf_event_open", 0, {{kInOut, "attr", PERF_ATTR_SIZE_VER0}, {kInt, "pid"}, {kInt, "cpu"}, {kInt, "group_fd"}, {kUnsigned, "flags"}}, false, false, PerfEventOpen},
+    {"perf_set_bpf", 0, {kFd, {kInt, "prog_fd"}}, false, false, PerfSetBpf},
+    {"perf_set_output", 0, {kFd, {kInt, "output_fd"}}, false, false, PerfSetOutput},
+    {"perf_set_filter", 0, {kFd, {kString, "filter"}}, false, false, PerfSetFilter},
+    {"bpf_map_create", 0, {{kUnsigned, "map_type"}, {kUnsigned, "key_size"}, {kUnsigned, "value_size"}, {kUnsigned, "max_entries"}, {kUnsigned, "map_flags"}}, false, false, BpfMapCreate},
+    {"bpf_prog_load", 0, {{kUnsigned, "prog_type"}, {kUnsigned, "expected_attach_type"}, {kUnsigned, "attach_btf_id"}, {kIn, "insns"}, {kString, "license"}, {kOut, "log"}}, false, false, BpfProgLoad},
+    {"bpf_info", 0, {kFd, {kOut, "info"}}, false, false, BpfInfo},
+    {"bpf_raw_tracepoint_open", 0, {{kInt, "prog_fd"}}, false, false, BpfRawTracepointOpen},
     {"inet_pton", 0, {{kInt, "family"}, {kString, "text"}, {kOut, "address", 16}}, false, false, PresentationToNetwork},
     {"inet_ntop", 0, {{kInt, "family"}, {kIn, "address", 4}, {kOut, "text", INET6_ADDRSTRLEN}}, false, false, NetworkToPresentation},
     {"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 3 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn},

@@ -2,6 +2,7 @@ import { Capture } from './capture.js';
 import { DestroyObserver } from './destroy.js';
 import type { Availability } from './observer.js';
 import { Polling } from './polling.js';
+import { TracepointObserver } from './tracepoint.js';
 
 const tcpInfo: Availability = {
   name: 'TCP_INFO',
@@ -45,6 +46,7 @@ export function observers(): Availability[] {
     Polling.availability(),
     DestroyObserver.availability(),
     Capture.availability(),
+    TracepointObserver.availability(),
     holders(),
   ];
 }

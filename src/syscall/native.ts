@@ -79,6 +79,38 @@ export interface NativeCalls {
   pidfd_send_signal(pidfd: number, signal: number): Result;
   /** `info` is a siginfo_t. */
   waitid(idtype: number, id: number, info: Bytes, options: number): Result;
+  /** `path` ends in NUL. */
+  openat(dirfd: number, path: Bytes, flags: number, mode: number): Result;
+  /** `fsname` ends in NUL. */
+  fsopen(fsname: Bytes, flags: number): Result;
+  /** Commands without key and value. */
+  fsconfig(fd: number, cmd: number): Result;
+  fsmount(fd: number, flags: number, attrFlags: number): Result;
+  /** See native/os/perf.h; `attr` is a struct perf_event_attr. */
+  perf_event_open(attr: Bytes, pid: number, cpu: number, groupFd: number, flags: number): Result;
+  perf_set_bpf(fd: number, progFd: number): Result;
+  perf_set_output(fd: number, outputFd: number): Result;
+  /** `filter` ends in NUL. */
+  perf_set_filter(fd: number, filter: Bytes): Result;
+  /** See native/os/bpf.h for these. */
+  bpf_map_create(
+    mapType: number,
+    keySize: number,
+    valueSize: number,
+    maxEntries: number,
+    mapFlags: number,
+  ): Result;
+  /** `insns` is an array of struct bpf_insn; `license` ends in NUL. */
+  bpf_prog_load(
+    progType: number,
+    expectedAttachType: number,
+    attachBtfId: number,
+    insns: Bytes,
+    license: Bytes,
+    log: Bytes,
+  ): Result;
+  bpf_info(fd: number, info: Bytes): Result;
+  bpf_raw_tracepoint_open(progFd: number): Result;
   /** 1, or 0 if `text` (NUL-terminated) is not an address of `family`. */
   inet_pton(family: number, text: Bytes, address: Bytes): Result;
   /** The length of the text. */

@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util';
 import { capture } from './capture.js';
 import { floor } from './floor.js';
 import type { Bound, Figure, Group } from './pair.js';
+import { tracing } from './tracing.js';
 
-const GROUPS: Readonly<Record<string, Group>> = { floor, observers: capture };
+const GROUPS: Readonly<Record<string, Group>> = { floor, observers: { ...tracing, ...capture } };
 
 const USAGE = `usage: npm run bench [-- [GROUP] [--rounds N] [--json]]
 

@@ -103,20 +103,6 @@ test('list: a line for each scenario; as JSON, an object', (t) => {
   );
 });
 
-test('observers: each under the same headings, and why one cannot; as JSON, the same', (t) => {
-  const { code, stdout, stderr } = closewait('observers');
-  t.is(code, 0);
-  t.is(stderr, '');
-  const rows = JSON.parse(closewait('observers', '--json').stdout) as Record<string, unknown>[];
-  t.true(rows.length > 0);
-  for (const { name, available, reason, sees, blindTo, costs, needs, clock } of rows) {
-    if (available !== true) t.regex(String(reason), /./, `${name} says why not`);
-    for (const text of [name, sees, blindTo, costs, needs, clock]) {
-      t.true(stdout.includes(String(text)), `${text}`);
-    }
-  }
-});
-
 test('states: the sockets of this namespace and who holds them; the state filter', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs';
+import * as bpf from '../syscall/bpf.js';
+import { pageSize } from '../syscall/page-size.js';
+import { encodeTracepointAttributes, perf_event_open, perf_set_bpf } from '../syscall/perf.js';
+import { Btf } from '../tcp/btf.js';
+import { BPF_RINGBUF_BUSY_BIT, bpfRecordSize, decodeBpfRing, type Samples } from '../tcp/ring.js';
+import type { TracepointFormat } from '../tcp/tracepoint.js';
+import { type HitFilter, stateProgram, tracepointProgram } from './bpf-program.js';
+import { type NetnsPath, netnsPath, type StateTypes, stateTypes } from './bpf-types.js';
+import { Holdings, onlineCpus, type TraceSource, UnavailableError } from './trace-source.js';
+
+/** Reading kernel memory, which the namespace takes, is for programs the kernel counts as GPL-compatible. */
+const LICENSE = 'Dual MIT/GPL';
+const BTF = '/sys/kernel/btf/vmlinux';
+
+/**
+ * Tracepoints by a BPF program each, into one ring buffer that all CPUs write to in turn (bpf(2),
+ * kernel/bpf/ringbuf.c). Nobody is woken: who reads it does so when it suits.
+ */
+export class BpfSource implements TraceSource {
+  readonly via = 'bpf';
+  readonly #held = new Holdings();
+  readonly #programs: readonly number[];
+  readonly #size: number;
+  /** Positions count bytes since the start; modulo the size they are offsets into the data. */
+  readonly #consumer: BigUint64Array;
+  readonly #producer: BigUint64Array;
+  /** Mapped twice in a row by the kernel, so that no record is ever cut in two. */
+  readonly #data: Uint8Array;
+  readonly #lengths: Uint32Array;
+  readonly #unstored: BigUint64Array;
+
+  /** `ringBytes` is a power of two and whole pages. Throws SyscallError or UnavailableError, and leaves nothing behind. */
+  constructor(formats: readonly TracepointFormat[], filter: HitFilter, ringBytes: number) {
+    try {
+      const kernel = readTypes();
+      if (filter.netns !== undefined && kernel?.path === undefined) {
+        throw new UnavailableError('the kernel does not tell its types (CONFIG_DEBUG_INFO_BTF)');
+      }
+      const ring = this.#held.own(
+        bpf.bpf_map_create({ type: bpf.BPF_MAP_TYPE_RINGBUF, entries: ringBytes }),
+      );
+      const lost = this.#held.own(
+        bpf.bpf_map_create({
+          type: bpf.BPF_MAP_TYPE_ARRAY,
+          keySize: 4,
+          valueSize: 8,
+          entries: 1,
+          flags: bpf.BPF_F_MMAPABLE,
+        }),
+      );
+      const page = pageSize();
+      const words = (
+        fd: number,
+        length: number,
+        options?: { writable?: boolean; offset?: number },
+      ) => new BigUint64Array(this.#held.map(fd, length, options));
+      this.#size = ringBytes;
+      this.#consumer = words(ring, page, { writable: true });
+      this.#producer = words(ring, page + 2 * ringBytes, { offset: page });
+      this.#data = new Uint8Array(this.#producer.buffer, page);
+      this.#lengths = new Uint32Array(this.#producer.buffer, page);
+      this.#unstored = words(lost, page);
+
+      const context = { ...filter, ring, lost, path: kernel?.path };
+      this.#programs = formats.map((format) => {
+        const { path, types } = kernel ?? {};
+        return format.name === 'inet_sock_set_state' && path && types
+          ? this.#attachByType(types.tracepoint, stateProgram(format, { ...context, path, types }))
+          : this.#attachByEvent(format.id, tracepointProgram(format, context));
+      });
+    } catch (error) {
+      this.#held[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Runs a program with the tracepoint's own arguments. */
+  #attachByType(tracepoint: number, instructions: Uint8Array): number {
+    const program = this.#held.own(
+      bpf.bpf_prog_load({
+        type: bpf.BPF_PROG_TYPE_TRACING,
+        attachType: bpf.BPF_TRACE_RAW_TP,
+        attachBtfId: tracepoint,
+        instructions,
+        license: LICENSE,
+      }),
+    );
+    this.#held.own(bpf.bpf_raw_tracepoint_open(program));
+    return program;
+  }
+
+  /** Runs a program with the tracepoint's record. */
+  #attachByEvent(id: number, instructions: Uint8Array): number {
+    const type = bpf.BPF_PROG_TYPE_TRACEPOINT;
+    const program = this.#held.own(bpf.bpf_prog_load({ type, instructions, license: LICENSE }));
+    const [cpu = 0] = onlineCpus();
+    // One event on one CPU is the program's hold on the tracepoint; it then runs on all of them.
+    const attributes = encodeTracepointAttributes({ id, disabled: true });
+    perf_set_bpf(this.#held.own(perf_event_open(attributes, -1, cpu)), program);
+    return program;
+  }
+
+  drain(take: (chunk: Uint8Array) => void): boolean {
+    const from = Number(Atomics.load(this.#consumer, 0));
+    const to = Number(Atomics.load(this.#producer, 0));
+    let position = from;
+    while (position < to) {
+      const length = Atomics.load(this.#lengths, (position % this.#size) / 4);
+      if (length >= BPF_RINGBUF_BUSY_BIT) break;
+      position += bpfRecordSize(length);
+    }
+    if (position > from) {
+      const start = from % this.#size;
+      take(this.#data.slice(start, start + position - from));
+      Atomics.store(this.#consumer, 0, BigInt(position));
+    }
+    return position === to;
+  }
+
+  decode(chunk: Uint8Array): Samples {
+    return decodeBpfRing(chunk);
+  }
+
+  lost(): number {
+    // A program does not run within another on one CPU: a packet's interrupt may hit while a system call's hit is recorded.
+    const missed = this.#programs.map((program) => bpf.bpf_recursion_misses(program));
+    return missed.reduce((sum, n) => sum + n, Number(Atomics.load(this.#unstored, 0)));
+  }
+
+  close(): Promise<void> {
+    return this.#held.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.#held[Symbol.dispose]();
+  }
+}
+
+interface KernelTypes {
+  readonly path: NetnsPath | undefined;
+  readonly types: StateTypes | undefined;
+}
+
+let known: KernelTypes | undefined;
+
+/** Read once: a running kernel's types do not change. */
+function readTypes(): KernelTypes | undefined {
+  if (known !== undefined) return known;
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(BTF);
+  } catch {
+    return;
+  }
+  const btf = Btf.parse(bytes);
+  known = btf && { path: netnsPath(btf), types: stateTypes(btf) };
+  return known;
+}

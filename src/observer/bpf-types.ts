@@ -1,0 +1,53 @@
+import type { Btf } from '../tcp/btf.js';
+
+/** Where a socket's, a packet's and a device's way to the inode of its network namespace lies, in this kernel. */
+export interface NetnsPath {
+  readonly sockNet: number;
+  readonly packetDevice: number;
+  readonly deviceNet: number;
+  readonly netInode: number;
+}
+
+/** Where a TCP socket keeps what `sock:inet_sock_set_state` tells, in this kernel. */
+export interface StateTypes {
+  /** The tracepoint itself. */
+  readonly tracepoint: number;
+  readonly family: number;
+  readonly dport: number;
+  readonly daddr: number;
+  readonly daddr6: number;
+  readonly saddr6: number;
+  readonly sport: number;
+  readonly saddr: number;
+}
+
+/** Undefined where the kernel's types do not tell. */
+export function netnsPath(btf: Btf): NetnsPath | undefined {
+  return whole({
+    sockNet: btf.offsetOf('sock', '__sk_common.skc_net.net'),
+    packetDevice: btf.offsetOf('sk_buff', 'dev'),
+    deviceNet: btf.offsetOf('net_device', 'nd_net.net'),
+    netInode: btf.offsetOf('net', 'ns.inum'),
+  });
+}
+
+/** Undefined where the kernel's types do not tell, as without IPv6. */
+export function stateTypes(btf: Btf): StateTypes | undefined {
+  return whole({
+    tracepoint: btf.typedefId('btf_trace_inet_sock_set_state'),
+    family: btf.offsetOf('sock', '__sk_common.skc_family'),
+    dport: btf.offsetOf('sock', '__sk_common.skc_dport'),
+    daddr: btf.offsetOf('sock', '__sk_common.skc_daddr'),
+    daddr6: btf.offsetOf('sock', '__sk_common.skc_v6_daddr'),
+    saddr6: btf.offsetOf('sock', '__sk_common.skc_v6_rcv_saddr'),
+    sport: btf.offsetOf('tcp_sock', 'inet_conn.icsk_inet.inet_sport'),
+    saddr: btf.offsetOf('tcp_sock', 'inet_conn.icsk_inet.inet_saddr'),
+  });
+}
+
+function whole<T extends Record<string, number | undefined>>(
+  numbers: T,
+): { [K in keyof T]: number } | undefined {
+  const known = Object.values(numbers).every((number) => number !== undefined);
+  return known ? (numbers as { [K in keyof T]: number }) : undefined;
+}

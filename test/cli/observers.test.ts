@@ -1,0 +1,16 @@
+import { test } from '../fixture/descriptors.js';
+import { closewait } from './closewait.js';
+
+test('observers: each under the same headings, and why one cannot; as JSON, the same', (t) => {
+  const { code, stdout, stderr } = closewait('observers');
+  t.is(code, 0);
+  t.is(stderr, '');
+  const rows = JSON.parse(closewait('observers', '--json').stdout) as Record<string, unknown>[];
+  t.true(rows.length > 0);
+  for (const { name, available, reason, sees, blindTo, costs, needs, clock } of rows) {
+    if (available !== true) t.regex(String(reason), /./, `${name} says why not`);
+    for (const text of [name, sees, blindTo, costs, needs, clock]) {
+      t.true(stdout.includes(String(text)), `${text}`);
+    }
+  }
+});
