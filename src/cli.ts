@@ -40,9 +40,8 @@ async function again(): Promise<number | undefined> {
   try {
     const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
     const inside = await enterNamespaces(process.execPath, argv);
-    // The terminal sends Ctrl-C to both; the one inside decides. Others send their signal only to us.
-    process.on('SIGINT', () => {});
-    for (const name of ['SIGTERM', 'SIGHUP'] as const) {
+    // A terminal sends Ctrl-C to both, others send their signal only to us: the one inside may hear it twice.
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(name, () => inside.signal(constants.signals[name]));
     }
     return await inside.exitCode;
@@ -109,6 +108,10 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
   if (flags.pcap !== undefined && scenarios.length !== 1) {
     throw new Usage('--pcap takes the capture of one scenario: name it');
   }
+  const { readlinkSync } = await import('node:fs');
+  if (readlinkSync('/proc/self') !== String(process.pid)) {
+    throw new CannotRun('/proc is of another pid namespace: mount it anew (unshare --mount-proc)');
+  }
   if (!flags.hostNetwork) {
     const exitCode = await again();
     if (exitCode !== undefined) return exitCode;
@@ -119,8 +122,9 @@ async function runCommand(names: string[], flags: RunFlags): Promise<number> {
   const { formatJson } = await import('./report/json.js');
 
   const interrupted = new AbortController();
-  process.once('SIGINT', () => interrupted.abort());
-  process.once('SIGTERM', () => interrupted.abort());
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => interrupted.abort());
+  }
   const chosen = scenarios.length > 0 ? scenarios : catalogue;
   const pause = flags.pause ? await pauses(interrupted.signal) : undefined;
   using _pause = { [Symbol.dispose]: () => pause?.end() };
@@ -261,6 +265,8 @@ async function programCommand(name: 'server' | 'client', argv: string[]): Promis
     process.stdout.write(PROGRAM_HELP[name]);
     return 0;
   }
+  // What ps, netstat and ss show: not one of many a node.
+  process.title = `closewait-${name}`;
   if (name === 'server') return (await import('./driver/server.js')).runServer(argv);
   return (await import('./driver/client.js')).runClient(argv);
 }

@@ -1,7 +1,7 @@
 // The public door: `import { tcpInfo, snapshot } from 'closewait'`. Re-exports only.
 
 export { type FourTuple, type SnapshotOptions, SockDiag, snapshot } from './observer/sock-diag.js';
-export { tcpInfo } from './observer/tcp-info.js';
+export { TcpInfoReader, tcpInfo, tcpState } from './observer/tcp-info.js';
 export type { Endpoint } from './tcp/address.js';
 export type { TcpInfo, TcpInfoFields } from './tcp/info.js';
 export type { SocketRow, SocketTable } from './tcp/socket-table.js';

@@ -3,7 +3,8 @@ import type { Cast, End } from '../driver/role.js';
 import { Capture } from '../observer/capture.js';
 import { holdersOf, threadsOf } from '../observer/process.js';
 import { SockDiag } from '../observer/sock-diag.js';
-import { tcpInfo } from '../observer/tcp-info.js';
+import { tcpState } from '../observer/tcp-info.js';
+import { TracepointObserver } from '../observer/tracepoint.js';
 import type { Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
 import type { Endpoint } from '../tcp/address.js';
 import { causeOf } from '../tcp/cause.js';
@@ -20,6 +21,7 @@ import type {
   RunEvent,
   Source,
 } from './record.js';
+import { asTraced, transitionsOf, wholePath } from './transitions.js';
 
 const DEADLINE_MS = 10_000;
 const POLL_MS = 1;
@@ -32,6 +34,16 @@ async function openCapture(world: World): Promise<Capture | string> {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error)) throw error;
     return error.code === 'EPERM' ? `needs CAP_NET_RAW (${error.message})` : error.message;
+  }
+}
+
+/** Opens the tracepoints of a world where this process may, else says why not. */
+async function openTracepoints(world: World): Promise<TracepointObserver | string> {
+  try {
+    return await TracepointObserver.start({ netns: world.inode });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error)) throw error;
+    return error.message;
   }
 }
 
@@ -55,6 +67,7 @@ export class Lab implements Stage, AsyncDisposable {
   readonly #cast: Cast;
   readonly #diag: SockDiag;
   readonly #capture: Capture | string;
+  readonly #trace: TracepointObserver | string;
   readonly #start = process.hrtime.bigint();
   readonly #signal: AbortSignal | undefined;
   readonly #onMoment: LabOptions['onMoment'];
@@ -65,16 +78,18 @@ export class Lab implements Stage, AsyncDisposable {
     cast: Cast,
     diag: SockDiag,
     capture: Capture | string,
+    trace: TracepointObserver | string,
     { signal, onMoment }: LabOptions,
   ) {
     this.#signal = signal;
     this.#onMoment = onMoment;
     this.#scenario = scenario;
     this.#cast = cast;
-    this.server = cast.server;
+    this.server = this.#watched(cast.server);
     this.client = cast.client;
     this.#diag = diag;
     this.#capture = capture;
+    this.#trace = trace;
   }
 
   /** Sets up the observers in a world. They stop with the lab; the cast stays the caller's. */
@@ -87,11 +102,29 @@ export class Lab implements Stage, AsyncDisposable {
     const actor = await world.actor('sock_diag');
     const diag = new SockDiag(await actor.socket(...SockDiag.socket));
     await actor.stop();
-    return new Lab(scenario, cast, diag, await openCapture(world), options);
+    return new Lab(
+      scenario,
+      cast,
+      diag,
+      await openCapture(world),
+      await openTracepoints(world),
+      options,
+    );
   }
 
   get #now(): number {
     return Number(process.hrtime.bigint() - this.#start);
+  }
+
+  /** The server, whose port the capture is narrowed to as soon as it listens: lo may carry much else. */
+  #watched(server: Cast['server']): Cast['server'] {
+    const listen = server.listen.bind(server);
+    server.listen = async () => {
+      const address = await listen();
+      if (this.#capture instanceof Capture) this.#capture.attachFilter({ ports: [address.port] });
+      return address;
+    };
+    return server;
   }
 
   expect = (what: string, expected: unknown, observed: unknown): void => {
@@ -161,7 +194,7 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   #ask(end: End): TcpState | undefined {
-    return this[end].withDescriptor((fd) => tcpInfo(fd).state);
+    return this[end].withDescriptor(tcpState);
   }
 
   moment = async (name: string): Promise<void> => {
@@ -257,13 +290,13 @@ export class Lab implements Stage, AsyncDisposable {
       const ok = followsPath(observed, expected);
       this.checks.push({ what: `path of the ${end}`, expected, observed, source: 'sock_diag', ok });
     }
+    await this.#finishTrace();
     if (!(this.#capture instanceof Capture)) return [];
     const expected = this.#scenario.segments;
     await this.#capture.until(() => this.#connection().length >= expected.length, POLL_MS * 100);
     await this.#capture.stop();
     const frames = this.#connection();
     const flags = frames.map(({ segment }) => segment.flags);
-    this.#check('frames the capture lost', 0, this.#capture.dropped, 'capture');
     this.#check('segments of the connection', expected, flags, 'capture');
     for (const { tNs, segment } of frames) {
       const end = segment.source.port === this.server.address?.port ? 'server' : 'client';
@@ -272,6 +305,25 @@ export class Lab implements Stage, AsyncDisposable {
     }
     this.events.sort((a, b) => a.tNs - b.tNs);
     return frames;
+  }
+
+  /** Puts the kernel's own account of every transition beside what the pollers saw of it. */
+  async #finishTrace(): Promise<void> {
+    const [server, client] = [this.server.address, this.#clientAddress];
+    if (typeof this.#trace === 'string' || server === undefined || client === undefined) return;
+    await this.#trace.flush();
+    const transitions = transitionsOf(this.#trace.events, { client, server });
+    for (const end of ENDS) {
+      const traced = transitions.filter((each) => each.end === end).map(({ state }) => state);
+      const expected = asTraced(this.#scenario.path[end]);
+      this.#check(`transitions of the ${end}`, expected, traced, 'tracepoint');
+      this.paths[end] = wholePath(traced, this.paths[end]);
+    }
+    for (const { end, state, tNs } of transitions) {
+      const since = Number(tNs - this.#start);
+      this.events.push({ tNs: since, source: 'tracepoint', end, kind: 'state', state });
+    }
+    this.events.sort((a, b) => a.tNs - b.tNs);
   }
 
   #connection(): CapturedFrame[] {
@@ -287,28 +339,40 @@ export class Lab implements Stage, AsyncDisposable {
     );
   }
 
-  /** Whether all that failed is what a capture with gaps would say of any run. */
+  /** Whether all that failed is what an observer with gaps would say of any run. */
   get inDoubt(): boolean {
-    const lost = this.#capture instanceof Capture ? this.#capture.dropped : 0;
-    return lost > 0 && this.checks.every(({ ok, source }) => ok || source === 'capture');
+    const gaps = new Set<Source>();
+    if (this.#capture instanceof Capture && this.#capture.dropped > 0) gaps.add('capture');
+    if (typeof this.#trace !== 'string' && this.#trace.lost > 0) gaps.add('tracepoint');
+    return gaps.size > 0 && this.checks.every(({ ok, source }) => ok || gaps.has(source));
   }
 
   /** Who could look, and who could not. */
   get observers(): ObserverReport[] {
-    const capture = this.#capture;
+    const [capture, trace] = [this.#capture, this.#trace];
     const pollNs = POLL_MS * 1e6;
     return [
       { name: 'TCP_INFO', available: true, latenessNs: 0 },
       { name: 'sock_diag', available: true, latenessNs: pollNs },
       capture instanceof Capture
-        ? { name: 'capture', available: true, latenessNs: Number(capture.clockErrorNs) }
+        ? {
+            name: 'capture',
+            available: true,
+            via: capture.via,
+            latenessNs: Number(capture.clockErrorNs),
+            lost: capture.dropped,
+          }
         : { name: 'capture', available: false, reason: capture },
+      typeof trace === 'string'
+        ? { name: 'tracepoint', available: false, reason: trace }
+        : { name: 'tracepoint', available: true, via: trace.via, latenessNs: 0, lost: trace.lost },
       { name: 'process', available: true, latenessNs: 0 },
     ];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#capture instanceof Capture) await this.#capture[Symbol.asyncDispose]();
+    if (typeof this.#trace !== 'string') await this.#trace.stop();
     this.#diag.close();
   }
 }

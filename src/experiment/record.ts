@@ -13,7 +13,7 @@ import type { Privilege, WorldKind } from '../world/world.js';
 export type Verdict = 'reproduced' | 'not-reproduced' | 'inconclusive' | 'skipped';
 
 /** Who saw something. */
-export type Source = 'TCP_INFO' | 'sock_diag' | 'capture' | 'process' | 'scenario';
+export type Source = 'TCP_INFO' | 'sock_diag' | 'tracepoint' | 'capture' | 'process' | 'scenario';
 
 /** An expectation and what came. */
 export interface Check {
@@ -56,6 +56,10 @@ export interface ObserverReport {
   readonly available: boolean;
   readonly reason?: string;
   readonly latenessNs?: number;
+  /** How much it missed, at most; what it missed speaks neither for nor against a run. */
+  readonly lost?: number;
+  /** Which way in it took, where there are several. */
+  readonly via?: string;
 }
 
 /** A socket of the experiment at a moment. */

@@ -8,8 +8,8 @@ import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
 export interface SnapshotOptions {
   /** Only sockets in these states; the kernel filters. Left out: all, TIME_WAIT and request sockets among them. */
   readonly states?: Iterable<TcpStateName>;
-  /** 4 or 6. Left out: both; an IPv6 socket that speaks IPv4 is listed under 6. */
-  readonly family?: 4 | 6;
+  /** AF_INET or AF_INET6, as rows have it, or 4 or 6. Left out: both; an IPv6 socket that speaks IPv4 is an IPv6 one. */
+  readonly family?: 4 | 6 | Family;
   /** TCP_INFO of every socket with it, which makes the answer five times as long. */
   readonly info?: boolean;
 }
@@ -124,9 +124,9 @@ export class SockDiag implements Disposable {
 }
 
 function familyNumber(family: unknown): Family {
-  if (family === 4) return AF_INET;
-  if (family === 6) return AF_INET6;
-  throw new RangeError(`family must be 4 or 6, received ${String(family)}`);
+  if (family === 4 || family === AF_INET) return AF_INET;
+  if (family === 6 || family === AF_INET6) return AF_INET6;
+  throw new RangeError(`family must be AF_INET or AF_INET6, received ${String(family)}`);
 }
 
 /**

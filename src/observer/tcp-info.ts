@@ -1,9 +1,27 @@
-import { readOption } from '../syscall/socket.js';
+import {
+  type OptionBytes,
+  readOption,
+  readOptionByte,
+  rereadOption,
+} from '../syscall/option-reading.js';
 import { IPPROTO_TCP, TCP_INFO } from '../syscall/sys.js';
 import { decodeTcpInfo, decodeTcpInfoAt, TCP_INFO_SIZE, type TcpInfo } from '../tcp/info.js';
+import { stateName, type TcpState } from '../tcp/states.js';
 
 // More than any kernel's struct tcp_info until the first answer has said how long this kernel's is.
 let size = 1024;
+
+function read(fd: number): OptionBytes {
+  const answer = readOption(fd, IPPROTO_TCP, TCP_INFO, size);
+  size = answer.length;
+  return answer;
+}
+
+function view({ bytes, words, start, length }: OptionBytes): TcpInfo {
+  return length < TCP_INFO_SIZE
+    ? decodeTcpInfo(bytes.subarray(start, start + length))
+    : decodeTcpInfoAt(bytes, words, start);
+}
 
 /**
  * `getsockopt(fd, IPPROTO_TCP, TCP_INFO)`: what the kernel knows of a TCP socket, now. `fd` may be a copy of another
@@ -16,9 +34,29 @@ let size = 1024;
  * Throws SyscallError: EBADF, ENOTSOCK, EOPNOTSUPP or ENOPROTOOPT for what is not a TCP socket.
  */
 export function tcpInfo(fd: number): TcpInfo {
-  const { bytes, words, start, length } = readOption(fd, IPPROTO_TCP, TCP_INFO, size);
-  size = length;
-  return length < TCP_INFO_SIZE
-    ? decodeTcpInfo(bytes.slice(start, start + length))
-    : decodeTcpInfoAt(bytes, words, start);
+  return view(read(fd));
+}
+
+/** `tcpInfo(fd).state`, without asking for the rest. Throws what tcpInfo throws. */
+export function tcpState(fd: number): TcpState {
+  return stateName(readOptionByte(fd, IPPROTO_TCP, TCP_INFO));
+}
+
+/**
+ * tcpInfo for tight loops: every read overwrites what the reader's reads before have returned, so no memory is made.
+ * Take `toObject()` where values must last.
+ */
+export class TcpInfoReader {
+  #answer: OptionBytes | undefined;
+  #view: TcpInfo | undefined;
+
+  /** What tcpInfo(fd) returns, until the next read. Throws what it throws: the values before stay. */
+  read(fd: number): TcpInfo {
+    const last = this.#answer;
+    const answer = last === undefined ? read(fd) : rereadOption(fd, IPPROTO_TCP, TCP_INFO, last);
+    if (answer === last && this.#view !== undefined) return this.#view;
+    this.#answer = answer;
+    this.#view = view(answer);
+    return this.#view;
+  }
 }

@@ -95,6 +95,10 @@ function differences({ frames, record }: Run): string[] {
         'is at the client, which closed first.',
     );
   }
+  notes.push(
+    'Addresses are numbers, as with tcpdump -n and netstat -n; the port is one the kernel chose. The window and its scale ' +
+      "are this kernel's.",
+  );
   const orphan = record.moments
     .find(({ name }) => name === 'close-wait')
     ?.sockets.find(({ end, inode }) => end === 'client' && inode === 0);

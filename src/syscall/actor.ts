@@ -57,7 +57,7 @@ const calls = {
 /** What any call of an actor takes after its own arguments. */
 export interface CallOptions {
   /** Ends the call: it rejects with AbortError, unless the kernel was faster. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 type Required_<A extends unknown[]> = A extends [infer H, ...infer T] ? [H, ...Required_<T>] : [];
@@ -79,8 +79,11 @@ interface Pending {
 
 function signalIn(args: unknown[]): AbortSignal | undefined {
   const last = args.at(-1);
-  if (typeof last !== 'object' || last === null || !('signal' in last)) return undefined;
-  const { signal } = last;
+  if (typeof last !== 'object' || last === null || ArrayBuffer.isView(last)) return undefined;
+  // Options without a signal are none; an address or a message, which have other parts, is an argument.
+  if (!('signal' in last) && Object.keys(last).length > 0) return undefined;
+  if (Array.isArray(last)) return undefined;
+  const signal: unknown = 'signal' in last ? last.signal : undefined;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw argumentError('signal', 'an AbortSignal', signal);
   }

@@ -49,13 +49,19 @@ export class SyscallError extends Error {
   }
 }
 
+const NUMBERS = /^(an integer|a number|as long|AF_)/;
+const STRINGS = /^(an IPv4|a name|a string|a state)/;
+
 /**
  * The error of an argument that does not fit, in the words the addon uses for its own: a TypeError, or a RangeError where
- * the type is right.
+ * the type is the one expected.
  */
 export function argumentError(what: string, expected: string, received: unknown): Error {
-  const range = typeof received === 'number' || typeof received === 'string';
-  const shown = range
+  const plain = typeof received === 'number' || typeof received === 'string';
+  const range =
+    (typeof received === 'number' && NUMBERS.test(expected)) ||
+    (typeof received === 'string' && STRINGS.test(expected));
+  const shown = plain
     ? JSON.stringify(received)
     : received === null || received === undefined
       ? String(received)

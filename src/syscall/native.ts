@@ -178,6 +178,14 @@ function absent(error: AddonError): Native {
   });
 }
 
+/** One line of why: `bindings` lists every place it has looked in. */
+function loadFailure(cause: unknown): string {
+  const [line = ''] = String(cause instanceof Error ? cause.message : cause).split('\n');
+  return line.startsWith('Could not locate')
+    ? 'there is no closewait.node'
+    : `closewait.node could not be loaded (${line})`;
+}
+
 function load(): Native {
   const { platform, arch } = process;
   if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) {
@@ -200,8 +208,7 @@ function load(): Native {
     return absent(
       new AddonError(
         'ERR_ADDON_MISSING',
-        'closewait.node could not be loaded: build it with `npm run build:native` in the package ' +
-          `(needs a C++20 compiler, make and Python). ${String(cause).split('\n')[0]}`,
+        `${loadFailure(cause)}: build it in a checkout with \`npm run build:native\` (needs a C++20 compiler, make and Python)`,
         { cause },
       ),
     );

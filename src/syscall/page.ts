@@ -7,8 +7,8 @@ const SIZE = 65536;
 /**
  * The memory that the addon's gates take their arguments from and leave their results on.
  *
- * What a call writes behind the header may be kept by whoever asked for it: `take` gives each part of a page away once,
- * and a full page is replaced. A typed array with memory of its own takes longer to make than a system call does.
+ * Behind the header lies the scratch, for who reads the answer at once. What a call writes behind that may be kept by
+ * whoever asked for it: `take` gives each part of a page away once, and a full page is replaced. A typed array with memory of its own takes longer to make than a system call does.
  */
 export interface Page {
   /** {result, value, value, ..., length}; the result and the values are int32. */
@@ -23,6 +23,11 @@ export const VALUE = 1;
 /** The place of the length of the bytes. */
 export const LENGTH = 7;
 
+/** Where the bytes begin that the next call may overwrite; a multiple of 8. */
+export const SCRATCH = HEADER;
+/** How many there are. */
+export const SCRATCH_SIZE = 32;
+
 let used = SIZE;
 let page: Page = { words: new Uint32Array(), bytes: new Uint8Array() };
 
@@ -31,12 +36,18 @@ function turn(): void {
   const { buffer } = Buffer.allocUnsafeSlow(SIZE);
   native.usePage(buffer as ArrayBuffer);
   page = { words: new Uint32Array(buffer), bytes: new Uint8Array(buffer) };
-  used = HEADER;
+  used = SCRATCH + SCRATCH_SIZE;
 }
 
 /** The page in use; at least `length` bytes of it, from `untaken()` on, are nobody's. */
 export function pageWith(length: number): Page {
   if (used + length > SIZE) turn();
+  return page;
+}
+
+/** The page in use, for a call that needs its scratch alone. */
+export function pageInUse(): Page {
+  if (page.bytes.length === 0) turn();
   return page;
 }
 

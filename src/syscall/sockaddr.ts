@@ -98,6 +98,11 @@ const text = new TextDecoder();
 
 const at = (bytes: Uint8Array, i: number): number => bytes[i] ?? 0;
 
+// By hand: making a DataView takes longer than decoding all the rest.
+const ipv4At = (bytes: Uint8Array, i: number): number =>
+  ((at(bytes, i) << 24) | (at(bytes, i + 1) << 16) | (at(bytes, i + 2) << 8) | at(bytes, i + 3)) >>>
+  0;
+
 let lastIPv4 = { number: 0, text: '0.0.0.0' };
 
 function formatIPv4(number: number): string {
@@ -116,8 +121,7 @@ export function decodeAddress(sockaddr: Uint8Array, length = sockaddr.length): S
   const family = length < 2 ? 0 : at(sockaddr, 0) | (at(sockaddr, 1) << 8);
   const port = (at(sockaddr, 2) << 8) | at(sockaddr, 3);
   if (family === AF_INET && length >= 8) {
-    const number = new DataView(sockaddr.buffer, sockaddr.byteOffset).getUint32(4);
-    return { address: formatIPv4(number), port };
+    return { address: formatIPv4(ipv4At(sockaddr, 4)), port };
   }
   if (family === AF_INET6 && length >= IPV6_LENGTH) {
     const scope = new DataView(sockaddr.buffer, sockaddr.byteOffset).getUint32(24, true);

@@ -2,9 +2,7 @@
 
 import { choose, define, nothing, twoInts } from './call.js';
 import { SO_ATTACH_FILTER, SOL_SOCKET } from './constants.js';
-import { argumentError, SyscallError } from './error.js';
-import { native } from './native.js';
-import { LENGTH, pageWith, RESULT, take, untaken, VALUE } from './page.js';
+import { argumentError } from './error.js';
 import {
   ADDRESS_CAPACITY,
   decodeAddress,
@@ -23,6 +21,12 @@ const nowhere = () => ({});
 
 const int = (_result: number, room: Uint8Array): number =>
   new DataView(room.buffer).getInt32(0, true);
+
+// Of a peer without a name the kernel writes the family alone: what follows must not be an earlier peer's path.
+const unnamed = (room: Uint8Array): Uint8Array => {
+  room[2] = 0;
+  return room;
+};
 
 const accepted = (fd: number, room: Uint8Array): Accepted => {
   const { address, port } = decodeAddress(room);
@@ -70,7 +74,7 @@ export const listen = define<[fd: number, backlog: number], void>({
 const acceptOnly = define<[fd: number, flags?: number], Accepted>({
   name: 'accept',
   room: ADDRESS_CAPACITY,
-  enter: (invoke, room, fd) => invoke(fd, room),
+  enter: (invoke, room, fd) => invoke(fd, unnamed(room)),
   leave: accepted,
 });
 
@@ -78,7 +82,7 @@ const acceptOnly = define<[fd: number, flags?: number], Accepted>({
 export const accept4 = define<[fd: number, flags: number], Accepted>({
   name: 'accept4',
   room: ADDRESS_CAPACITY,
-  enter: (invoke, room, fd, flags) => invoke(fd, room, flags),
+  enter: (invoke, room, fd, flags) => invoke(fd, unnamed(room), flags),
   leave: accepted,
 });
 
@@ -175,43 +179,6 @@ export const getsockopt = choose<
   'getsockopt',
   (_fd, _level, _name, value) => (value === undefined ? getNumber : getBytes) as typeof getNumber,
 );
-
-const passGetsockopt = native.gates.getsockopt as () => void;
-
-/** Where the bytes of an option are: nobody will write to them again. */
-export interface OptionBytes {
-  readonly bytes: Uint8Array;
-  /** The same memory. */
-  readonly words: Uint32Array;
-  /** In `bytes`; a multiple of 8. */
-  readonly start: number;
-  /** How many bytes the kernel filled. */
-  readonly length: number;
-}
-
-/** getsockopt() of at most `capacity` bytes, for who asks often: no memory has to be made for each answer. */
-export function readOption(fd: number, level: number, name: number, capacity: number): OptionBytes {
-  const { words, bytes } = pageWith(capacity);
-  // What is no descriptor gets the addon's own words for that.
-  if ((fd | 0) !== fd) getBytes(fd, level, name, bytes);
-  const start = untaken();
-  words[VALUE] = fd;
-  words[VALUE + 1] = level;
-  words[VALUE + 2] = name;
-  words[VALUE + 3] = start;
-  words[LENGTH] = capacity;
-  passGetsockopt();
-  const length = (words[RESULT] as number) | 0;
-  if (length < 0) throw optionFailure(length, fd);
-  take(length);
-  return { bytes, words, start, length };
-}
-
-function optionFailure(errno: number, fd: number): SyscallError {
-  const error = new SyscallError('getsockopt', errno, { fd });
-  Error.captureStackTrace(error, readOption);
-  return error;
-}
 
 /** `int setsockopt(int sockfd, int level, int optname, const void *optval, socklen_t optlen)`: an int, or bytes. */
 export const setsockopt = define<

@@ -342,6 +342,11 @@ class View {
     return this.toObject();
   }
 
+  /** What console.log shows: the fields, not an empty object. */
+  [Symbol.for('nodejs.util.inspect.custom')](): TcpInfoFields {
+    return this.toObject();
+  }
+
   static {
     for (const { name, offset, size } of tcpInfoFields) {
       if (name in View.prototype) continue;
@@ -373,5 +378,7 @@ function u16(bytes: Uint8Array, offset: number): number | undefined {
 function u64(words: Uint32Array, index: number): number | undefined {
   const low = words[index];
   const high = words[index + 1];
-  return low === undefined || high === undefined ? undefined : low + high * 2 ** 32;
+  if (low === undefined || high === undefined) return undefined;
+  // A sum would be a double, and a property of doubles takes an allocation for each.
+  return high === 0 ? low : low + high * 2 ** 32;
 }

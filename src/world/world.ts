@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { fstatSync, readFileSync, statSync } from 'node:fs';
 import * as sys from '../syscall/sys.js';
 
 /** How much this process may do: see ARCHITECTURE.md, privileges. */
@@ -62,6 +62,11 @@ export class World implements AsyncDisposable {
       'namespace',
       await maker.open('/proc/thread-self/ns/net', sys.O_RDONLY | sys.O_CLOEXEC),
     );
+  }
+
+  /** The inode of this world's network namespace: what tells it from all others (lsns(8), nsfs). */
+  get inode(): number {
+    return this.#netns < 0 ? statSync('/proc/self/ns/net').ino : fstatSync(this.#netns).ino;
   }
 
   /**

@@ -351,7 +351,7 @@ test('the addon is missing: one line that says what to do, exit 3', (t) => {
     t.is(code, 3, args.join(' '));
     t.is(stdout, '');
     t.regex(stderr, oneLine);
-    t.regex(stderr, /closewait\.node could not be loaded.*npm run build:native/);
+    t.regex(stderr, /there is no closewait\.node: .*npm run build:native/);
   }
   t.is(finished([NODE, cli, '--help']).code, 0);
   t.is(finished([NODE, cli, 'list']).code, 0);

@@ -14,8 +14,11 @@ const [HOST] = namespacesOf(process.pid);
 /** The article's scenario with another story, or other expectations. */
 export const altered = (changes: Partial<Scenario>): Scenario => ({ ...closeWait, ...changes });
 
-/** Fills a capture's room from inside the run's namespace: while this loop runs, nobody takes frames out. */
-export async function flood(): Promise<void> {
+/**
+ * Fills a capture's room from inside the run's namespace, with datagrams to `port`: while this loop runs, nobody takes
+ * frames out.
+ */
+export async function flood(port = 0): Promise<void> {
   const host = readlinkSync('/proc/self/ns/net');
   const tasks = readdirSync('/proc/self/task').map((tid) => `/proc/self/task/${tid}/ns/net`);
   const inside = tasks.find((path) => readlinkSync(path) !== host) ?? '';
@@ -23,7 +26,7 @@ export async function flood(): Promise<void> {
   const netns = owned.own(sys.open(inside, sys.O_RDONLY | sys.O_CLOEXEC));
   await using actor = await sys.Actor.start({ netns });
   const fd = owned.own(await actor.socket(sys.AF_INET, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
-  await actor.bind(fd, { address: '127.0.0.1', port: 0 });
+  await actor.bind(fd, { address: '127.0.0.1', port });
   const to = sys.getsockname(fd);
   const large = new Uint8Array(60_000);
   for (let i = 0; i < 1000; i++) sys.sendto(fd, large, 0, to);

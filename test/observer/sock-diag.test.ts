@@ -301,7 +301,7 @@ test('a closed observer says so, and touches nobody else with its old number', (
 });
 
 const wrong: [what: string, options: unknown, error: RegExp][] = [
-  ['family 5', { family: 5 }, /^family must be 4 or 6, received 5/],
+  ['family 5', { family: 5 }, /^family must be AF_INET or AF_INET6, received 5/],
   ['a state that is none', { states: ['ESTABLISHED', 'OPEN'] }, /^not a TCP state: OPEN$/],
   ['a state as text, not in a list', { states: 'LISTEN' }, /^not a TCP state: L$/],
 ];

@@ -1,5 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { tcpInfo } from '../../src/index.js';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { TcpInfoReader, tcpInfo, tcpState } from '../../src/index.js';
 import * as sys from '../../src/syscall/sys.js';
 import { actorOf } from '../fixture/actors.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
@@ -109,6 +111,95 @@ test('a short buffer gets the beginning', (t) => {
   t.is(sys.getsockopt(client, sys.IPPROTO_TCP, sys.TCP_INFO, new Uint8Array()), 0);
 });
 
+perFamily('tcpState says what tcpInfo says', (t, family) => {
+  const owned = ownedBy(t);
+  const { client, server } = connected(owned, family);
+  sys.shutdown(client, sys.SHUT_WR);
+  awaitEvents(server, sys.POLLRDHUP);
+  const fds = {
+    CLOSE: tcp(owned, family),
+    LISTEN: listening(owned, family).fd,
+    CLOSE_WAIT: server,
+  };
+  for (const [state, fd] of Object.entries(fds)) {
+    t.is<string, string>(tcpState(fd), state);
+    t.is(tcpInfo(fd).state, tcpState(fd));
+  }
+});
+
+/** So many answers that the memory they are kept in is replaced. */
+function keepMany(fd: number): void {
+  const infos = Array.from({ length: 300 }, () => tcpInfo(fd));
+  if (infos.some(({ state }) => state !== infos[0]?.state)) throw new Error('the state changed');
+}
+
+test('a reader overwrites what it has returned, and nothing else', (t) => {
+  const owned = ownedBy(t);
+  const { client, server } = connected(owned);
+  const listener = listening(owned).fd;
+  const [reader, other] = [new TcpInfoReader(), new TcpInfoReader()];
+  const others = other.read(listener);
+  const kept = tcpInfo(listener);
+  const copy = reader.read(server).toObject();
+  sys.write(client, 'xyz');
+  awaitEvents(server, sys.POLLIN);
+  const view = reader.read(server);
+  t.is(view.bytesReceived, 3);
+  t.is(copy.bytesReceived, 0);
+  sys.write(client, 'xyz');
+  sys.read(server, new Uint8Array(3));
+  awaitEvents(server, sys.POLLIN);
+  reader.read(server);
+  t.is(view.bytesReceived, 6);
+  tcpState(client);
+  t.is(view.bytesReceived, 6);
+  t.is(others.state, 'LISTEN');
+  t.is(kept.state, 'LISTEN');
+});
+
+test('a reader goes on where memory is replaced', (t) => {
+  const owned = ownedBy(t);
+  const { server } = connected(owned);
+  const listener = listening(owned).fd;
+  const reader = new TcpInfoReader();
+  const early = reader.read(listener);
+  keepMany(server);
+  t.is(reader.read(server).state, 'ESTABLISHED');
+  t.is(early.state, 'LISTEN', 'what nobody overwrites stays');
+  keepMany(server);
+  t.is(tcpState(listener), 'LISTEN');
+  t.deepEqual(Object.keys(reader.read(listener).toObject()), Object.keys(early.toObject()));
+});
+
+test('a read that fails leaves what the reader has', (t) => {
+  const reader = new TcpInfoReader();
+  t.throws(() => reader.read(-1), { code: 'EBADF' });
+  const view = reader.read(listening(ownedBy(t)).fd);
+  t.throws(() => reader.read(-1), { code: 'EBADF' });
+  t.is(view.state, 'LISTEN');
+});
+
+test('tcpState is the first call of a thread of its own', async (t) => {
+  const fd = listening(ownedBy(t)).fd;
+  const index = new URL('../../src/index.js', import.meta.url).href;
+  const worker = new Worker(
+    `import { parentPort, workerData } from 'node:worker_threads';
+     const { tcpState } = await import(workerData.index);
+     parentPort.postMessage(tcpState(workerData.fd));`,
+    { eval: true, workerData: { index, fd } },
+  );
+  const [state] = await once(worker, 'message');
+  t.is(state, 'LISTEN');
+  t.is(tcpState(fd), 'LISTEN');
+  await worker.terminate();
+});
+
+const ways: [name: string, ask: (fd: number) => unknown][] = [
+  ['tcpInfo', tcpInfo],
+  ['tcpState', tcpState],
+  ['a reader', (fd) => new TcpInfoReader().read(fd)],
+];
+
 const strangers: [what: string, code: string, make: () => number][] = [
   ['a descriptor that is closed', 'EBADF', () => -1],
   ['an eventfd', 'ENOTSOCK', () => sys.eventfd(0)],
@@ -121,17 +212,33 @@ for (const [what, code, make] of strangers) {
   test(`not a TCP socket: ${what} is ${code}`, (t) => {
     const fd = make();
     if (fd >= 0) ownedBy(t).own(fd);
-    t.like(
-      t.throws(() => tcpInfo(fd)),
-      { name: 'SyscallError', syscall: 'getsockopt', code, fd },
-    );
+    for (const [name, ask] of ways) {
+      t.like(
+        t.throws(() => ask(fd)),
+        { name: 'SyscallError', syscall: 'getsockopt', code, fd },
+        name,
+      );
+    }
   });
 }
 
-for (const junk of [undefined, null, '3', 1.5, Number.NaN, {}]) {
+for (const junk of [undefined, null, '3', 1.5, Number.NaN, {}, 2 ** 31, -(2 ** 31) - 1]) {
   test(`not a descriptor: ${typeof junk} ${junk}`, (t) => {
-    const error = t.throws(() => tcpInfo(junk as number));
-    t.true(error instanceof TypeError || error instanceof RangeError);
+    for (const [name, ask] of ways) {
+      const error = t.throws(() => ask(junk as number));
+      t.true(error instanceof TypeError || error instanceof RangeError, name);
+    }
+  });
+}
+
+for (const fd of [2 ** 31 - 1, -(2 ** 31)]) {
+  test(`at the edge of int: ${fd}`, (t) => {
+    for (const [name, ask] of ways)
+      t.like(
+        t.throws(() => ask(fd)),
+        { code: 'EBADF', fd },
+        name,
+      );
   });
 }
 

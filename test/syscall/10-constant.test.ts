@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import * as constants from '../../src/syscall/constants.js';
 import * as errnos from '../../src/syscall/errno.js';
 import * as sys from '../../src/syscall/sys.js';
+import { tcpStates } from '../../src/tcp/states.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 
 const hasCompiler = spawnSync('cc', ['--version']).status === 0;
@@ -27,7 +28,8 @@ function fromHeaders(names: readonly string[], headers: readonly string[]): Map<
   try {
     const source = join(directory, 'constants.c');
     const program = join(directory, 'constants');
-    const enumerators = names.filter((name) => name.startsWith('SOF_'));
+    const states = new Set(tcpStates.map((state) => `TCP_${state}`));
+    const enumerators = names.filter((name) => name.startsWith('SOF_') || states.has(name));
     writeFileSync(
       source,
       [
