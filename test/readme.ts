@@ -82,16 +82,24 @@ function outputOf(command: string, folder: string): string {
   if (program === 'node') {
     return execute(process.execPath, [join(folder, 'js', args[0] ?? '')], DEADLINE_MS);
   }
-  if (command === SLOW) return execute('npm', ['run', '--silent', 'bench'], BENCH_DEADLINE_MS);
+  // Exit code 1 says that a bound is missed: its table is as true as another.
+  if (command === SLOW) return execute('npm', ['run', '--silent', 'bench'], BENCH_DEADLINE_MS, [1]);
   throw new Error(`README.md: no way to run "${command}"`);
 }
 
+interface ExecFailure {
+  readonly status?: number;
+  readonly stdout?: string;
+  readonly stderr?: string;
+}
+
 /** Trailing blanks, which netstat pads its lines with, would not survive an editor: they are left out. */
-function execute(file: string, args: string[], timeout: number): string {
+function execute(file: string, args: string[], timeout: number, allowed: number[] = []): string {
   try {
     return execFileSync(file, args, { cwd: root, encoding: 'utf8', timeout }).replace(/ +$/gm, '');
   } catch (error) {
-    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+    const { status, stdout = '', stderr = '' } = error as ExecFailure;
+    if (allowed.includes(status ?? 0)) return stdout.replace(/ +$/gm, '');
     throw new Error(`${file} ${args.join(' ')} failed\n${stdout}${stderr}`, { cause: error });
   }
 }
