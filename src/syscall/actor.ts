@@ -73,16 +73,27 @@ export type ActorCalls = {
     : never;
 };
 
-interface Pending {
-  settle(result: number): void;
+/** A call that is queued or under way, and whose promise it is. */
+interface Pending<A extends unknown[], R> {
+  readonly row: Call<A, R>;
+  readonly args: A;
+  readonly room: Uint8Array;
+  readonly signal: AbortSignal | undefined;
+  readonly cancel: (() => void) | undefined;
+  readonly resolve: (value: R) => void;
+  readonly reject: (error: Error) => void;
 }
 
 function signalIn(args: unknown[]): AbortSignal | undefined {
   const last = args.at(-1);
-  if (typeof last !== 'object' || last === null || ArrayBuffer.isView(last)) return undefined;
+  return typeof last === 'object' && last !== null ? signalOf(args, last) : undefined;
+}
+
+/** Takes the options off the arguments, if that is what the last of them is. */
+function signalOf(args: unknown[], last: object): AbortSignal | undefined {
+  if (ArrayBuffer.isView(last) || Array.isArray(last)) return undefined;
   // Options without a signal are none; an address or a message, which have other parts, is an argument.
   if (!('signal' in last) && Object.keys(last).length > 0) return undefined;
-  if (Array.isArray(last)) return undefined;
   const signal: unknown = 'signal' in last ? last.signal : undefined;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw argumentError('signal', 'an AbortSignal', signal);
@@ -118,10 +129,33 @@ const hand: Invoke = (...args) => {
   return 0;
 };
 
+function cancelled(
+  { syscall, name }: Pick<Call<never, unknown>, 'syscall' | 'name'>,
+  signal: AbortSignal | undefined,
+  actor: string,
+): AbortError {
+  const call = typeof syscall === 'string' ? syscall : name;
+  return signal?.aborted
+    ? new AbortError(call, 'its signal was aborted', { cause: signal.reason })
+    : new AbortError(call, `actor ${actor} was stopped`);
+}
+
+/** Tells the promise of a call how that ended. */
+function settle(pending: Pending<unknown[], unknown>, result: number, actor: string): void {
+  const { row, args, room, signal, cancel, resolve, reject } = pending;
+  if (signal && cancel) cancelsOf(signal).delete(cancel);
+  if (result >= 0) {
+    resolve(row.leave === undefined ? result : row.leave(result, room));
+    return;
+  }
+  const error = failure(row, result, args, room);
+  reject(error.code === CANCELLED ? cancelled(row, signal, actor) : error);
+}
+
 /** An actor's thread without its calls; see Actor. */
 class ActorThread implements AsyncDisposable {
   readonly name: string;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new Map<number, Pending<unknown[], unknown>>();
   readonly #thread: NativeActor;
   #lastId = 0;
   #stopped = false;
@@ -133,7 +167,7 @@ class ActorThread implements AsyncDisposable {
     this.#thread = new native.Actor((id, result) => {
       const call = pending.get(id);
       pending.delete(id);
-      call?.settle(result);
+      if (call !== undefined) settle(call, result, name);
     });
     const result = this.#thread.start(name, netns);
     if (result < 0) {
@@ -165,12 +199,7 @@ class ActorThread implements AsyncDisposable {
       const args = rest as A;
       const signal = signalIn(rest);
       const row: Call<A, R> = fn.row(...args);
-      const name = typeof row.syscall === 'string' ? row.syscall : row.name;
-      const cancelled = (): AbortError =>
-        signal?.aborted
-          ? new AbortError(name, 'its signal was aborted', { cause: signal.reason })
-          : new AbortError(name, `actor ${this.name} was stopped`);
-      if (this.#stopped || signal?.aborted) throw cancelled();
+      if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
 
       const room = roomFor(row, args);
       handed = args;
@@ -180,20 +209,12 @@ class ActorThread implements AsyncDisposable {
       const [a, b, c, d, e, f] = handed;
       handed = none;
       const index = indexes.get(row.name) ?? -1;
-      if (!this.#thread.submit(id, index, a, b, c, d, e, f)) throw cancelled();
+      if (!this.#thread.submit(id, index, a, b, c, d, e, f))
+        throw cancelled(row, signal, this.name);
       const cancel = signal && ((): void => this.#thread.cancel(id));
       if (signal && cancel) cancelsOf(signal).add(cancel);
-      this.#pending.set(id, {
-        settle(result) {
-          if (signal && cancel) cancelsOf(signal).delete(cancel);
-          if (result >= 0) {
-            resolve(row.leave === undefined ? (result as R) : row.leave(result, room));
-            return;
-          }
-          const error = failure(row, result, args, room);
-          reject(error.code === CANCELLED ? cancelled() : error);
-        },
-      });
+      const pending: Pending<A, R> = { row, args, room, signal, cancel, resolve, reject };
+      this.#pending.set(id, pending as unknown as Pending<unknown[], unknown>);
     });
   }
 }
