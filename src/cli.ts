@@ -17,7 +17,8 @@ const chatter = (line: string): void => console.error(`closewait: ${line}`);
 
 function paint(style: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string): string {
   const plain = !process.stdout.isTTY || (process.env['NO_COLOR'] ?? '') !== '';
-  return plain ? text : styleText(style, text);
+  // Whether to paint was decided above: Node would ask the environment again, and paint nothing in a CI job.
+  return plain ? text : styleText(style, text, { validateStream: false });
 }
 
 interface RunFlags {
