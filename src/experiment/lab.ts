@@ -145,8 +145,9 @@ export class Lab implements Stage, AsyncDisposable {
   /** The client's address: the kernel gave it, so the kernel is asked. */
   #findClient(server: Endpoint): Endpoint | undefined {
     if (this.#clientAddress !== undefined) return this.#clientAddress;
-    for (const { remote, local } of this.#diag.snapshot({ family: 4 })) {
-      if (remote.port === server.port && remote.address === server.address) {
+    for (const { remote, local, inode } of this.#diag.snapshot({ family: 4 })) {
+      // On the host an earlier client of the same port may be in TIME_WAIT still: nobody holds that one.
+      if (remote.port === server.port && remote.address === server.address && inode !== 0) {
         this.#clientAddress = local;
       }
     }
