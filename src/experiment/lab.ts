@@ -87,6 +87,12 @@ export class Lab implements Stage, AsyncDisposable {
     this.#cast = cast;
     this.server = this.#watched(cast.server);
     this.client = cast.client;
+    const connect = this.client.connect.bind(this.client);
+    this.client.connect = async (to) => {
+      await connect(to);
+      // Now it is held; later its address may be nobody's.
+      this.#findClient(to);
+    };
     this.#diag = diag;
     this.#capture = capture;
     this.#trace = trace;
