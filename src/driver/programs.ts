@@ -11,15 +11,6 @@ import { missingClose } from './server.js';
 const DEADLINE_MS = 10_000;
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 
-/** Starts one of the article's programs as a process of its own, under the name it shows in netstat. */
-function start(world: World, name: 'server' | 'client', args: readonly string[]): Promise<Program> {
-  return Program.start(world, {
-    name,
-    path: process.execPath,
-    argv: [`closewait-${name}`, cli, name, ...args],
-  });
-}
-
 /** A connected socket of a program: found among its descriptors, copied, looked at, closed. */
 function look<T>(program: Program | undefined, fn: (fd: number) => T): T | undefined {
   if (program === undefined) return undefined;
@@ -46,8 +37,10 @@ function socketDescriptors(pid: number): number[] {
     return readdirSync(folder)
       .filter((fd) => readlinkSync(`${folder}/${fd}`).startsWith('socket:'))
       .map(Number);
-  } catch {
-    return [];
+  } catch (error) {
+    // It has ended, or has just closed what was listed.
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
   }
 }
 
@@ -60,13 +53,33 @@ function blockedIn(pid: number): string | undefined {
 abstract class ProgramEnd implements Role {
   abstract readonly end: 'client' | 'server';
   protected process: Program | undefined;
+  onStart: Cast['onStart'] = async () => {};
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Starts the article's program as a process of its own, under the name it shows in netstat. */
+  protected async start(...args: readonly string[]): Promise<Program> {
+    const { end: name } = this;
+    const argv = [`closewait-${name}`, cli, name, ...args];
+    this.process = await Program.start(this.#world, { name, path: process.execPath, argv });
+    await this.onStart(this.process.pid, name);
+    return this.process;
+  }
+
+  /** The programs have one thread that matters: the first. */
+  get tid(): number | undefined {
+    return this.pid;
+  }
 
   get pid(): number | undefined {
     return this.process?.pid;
   }
 
   get program(): ActingProgram {
-    return { tid: this.running.pid };
+    return {};
   }
 
   kill(): void {
@@ -104,20 +117,15 @@ abstract class ProgramEnd implements Role {
 class ServerProgram extends ProgramEnd implements ServerRole {
   readonly end = 'server';
   address: Endpoint | undefined;
-  readonly #world: World;
-
-  constructor(world: World) {
-    super();
-    this.#world = world;
-  }
+  onListen: Cast['onListen'] = async () => {};
 
   async listen(): Promise<Endpoint> {
-    const server = await start(this.#world, 'server', ['0']);
-    this.process = server;
+    const server = await this.start('0');
     const line = /Listening on \S+:(\d+)\n/;
     await server.until('its port', () => line.test(server.printed('error')), DEADLINE_MS);
     const port = Number(line.exec(server.printed('error'))?.[1]);
     this.address = { address: '127.0.0.1', port };
+    await this.onListen(this.address);
     return this.address;
   }
 
@@ -140,7 +148,7 @@ class ServerProgram extends ProgramEnd implements ServerRole {
 
   override get program(): ActingProgram {
     const missingCall = missingClose();
-    return { tid: this.running.pid, ...(missingCall && { missingCall }) };
+    return missingCall === undefined ? {} : { missingCall };
   }
 
   writeLate(): Promise<never> {
@@ -156,16 +164,9 @@ class ServerProgram extends ProgramEnd implements ServerRole {
 
 class ClientProgram extends ProgramEnd implements ClientRole {
   readonly end = 'client';
-  readonly #world: World;
-
-  constructor(world: World) {
-    super();
-    this.#world = world;
-  }
 
   async connect(to: Endpoint): Promise<void> {
-    const client = await start(this.#world, 'client', [to.address, String(to.port)]);
-    this.process = client;
+    const client = await this.start(to.address, String(to.port));
     await client.until('its prompt', () => client.printed().includes('quit): '), DEADLINE_MS);
   }
 
@@ -208,6 +209,13 @@ export async function castPrograms(world: World, signal?: AbortSignal): Promise<
     driver: 'program',
     server,
     client,
+    set onListen(heard: Cast['onListen']) {
+      server.onListen = heard;
+    },
+    set onStart(started: Cast['onStart']) {
+      server.onStart = started;
+      client.onStart = started;
+    },
     transcripts: () => ({
       ...(server.transcript !== undefined && { server: server.transcript }),
       ...(client.transcript !== undefined && { client: client.transcript }),

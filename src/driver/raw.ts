@@ -14,8 +14,11 @@ abstract class RawEnd {
   protected connection = -1;
   readonly pid = process.pid;
 
-  constructor(actor: sys.Actor, signal: AbortSignal | undefined) {
+  readonly tid: number;
+
+  constructor(actor: sys.Actor, tid: number, signal: AbortSignal | undefined) {
     this.actor = actor;
+    this.tid = tid;
     this.#signal = signal;
   }
 
@@ -50,6 +53,7 @@ abstract class RawEnd {
 class RawServer extends RawEnd implements ServerRole {
   readonly end = 'server';
   address: Endpoint | undefined;
+  onListen: Cast['onListen'] = async () => {};
   #listener = -1;
 
   async listen(): Promise<Endpoint> {
@@ -59,6 +63,7 @@ class RawServer extends RawEnd implements ServerRole {
     await this.actor.bind(this.#listener, { address: '127.0.0.1', port: 0 });
     await this.actor.listen(this.#listener, BACKLOG);
     this.address = await this.actor.getsockname(this.#listener);
+    await this.onListen(this.address);
     return this.address;
   }
 
@@ -108,12 +113,20 @@ class RawClient extends RawEnd implements ClientRole {
 
 /** Casts both ends with actors in a world: raw system calls, each end on a thread of its own. */
 export async function castRaw(world: World, signal?: AbortSignal): Promise<Cast> {
-  const server = new RawServer(await world.actor('server'), signal);
-  const client = new RawClient(await world.actor('client'), signal);
+  const start = async (name: string): Promise<[sys.Actor, number]> => {
+    const actor = await world.actor(name);
+    return [actor, await actor.gettid()];
+  };
+  const server = new RawServer(...(await start('server')), signal);
+  const client = new RawClient(...(await start('client')), signal);
   return {
     driver: 'raw',
     server,
     client,
+    set onListen(heard: Cast['onListen']) {
+      server.onListen = heard;
+    },
+    onStart: async () => {},
     transcripts: () => ({}),
     async [Symbol.asyncDispose]() {
       await client[Symbol.asyncDispose]();

@@ -9,6 +9,8 @@ export interface Role extends AsyncDisposable {
   readonly end: End;
   /** The process that acts it; undefined until it is started. */
   readonly pid: number | undefined;
+  /** The thread that makes its calls; undefined until it is started. */
+  readonly tid: number | undefined;
   /** What is known of the program behind it, where the end is acted by a program of its own. */
   readonly program?: ActingProgram;
   /**
@@ -21,8 +23,6 @@ export interface Role extends AsyncDisposable {
 
 /** A program that acts an end on its own account: what it does is not asked for, only waited for. */
 export interface ActingProgram {
-  /** The thread that makes its calls. */
-  readonly tid: number;
   /** Where in its source a call is missing that would end the connection. */
   readonly missingCall?: SourceLine;
 }
@@ -67,6 +67,10 @@ export interface Cast extends AsyncDisposable {
   readonly driver: DriverName;
   readonly server: ServerRole;
   readonly client: ClientRole;
+  /** Called when the server listens; it goes on when that has resolved, and only then anyone else is told where. */
+  onListen: (address: Endpoint) => Promise<void>;
+  /** Called when a thread has been started that acts an end, before it is waited for; those that `tid` tells of are not. */
+  onStart: (tid: number, end: End) => Promise<void>;
   /** What each program printed and was told, where there are programs. */
   transcripts(): { readonly server?: string; readonly client?: string };
 }

@@ -75,7 +75,7 @@ interface ResetSighting {
   readonly remote: Endpoint;
   readonly netns?: number;
   readonly tid?: number;
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 interface RetransmitSighting {

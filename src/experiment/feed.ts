@@ -7,7 +7,8 @@ export interface FeedOptions {
   readonly latenessNs: number;
   /**
    * `promptly`: as it happens, so that nobody waits for it. `in-order`: each delivery tells that nothing earlier will come.
-   * Left out: samples come in order, all else in any order, so that only `advance` tells.
+   * Left out: in any order, so that only `advance` tells. One who looks at several ends is not in order: what it finds at one
+   * says nothing of the other until that has been looked at as well.
    */
   readonly delivers?: 'promptly' | 'in-order';
   /**
@@ -93,7 +94,7 @@ export class Feed {
     this.#owner = owner;
     this.name = name;
     this.latenessNs = latenessNs;
-    this.delivers = delivers ?? (states === 'samples' ? 'in-order' : undefined);
+    this.delivers = delivers;
     this.states = states;
   }
 

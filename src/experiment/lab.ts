@@ -1,51 +1,20 @@
-import { setTimeout as tick } from 'node:timers/promises';
 import type { Cast, End } from '../driver/role.js';
-import { Capture } from '../observer/capture.js';
 import { holdersOf, threadsOf } from '../observer/process.js';
-import { SockDiag } from '../observer/sock-diag.js';
 import { tcpState } from '../observer/tcp-info.js';
-import { TracepointObserver } from '../observer/tracepoint.js';
 import type { Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
-import type { Endpoint } from '../tcp/address.js';
 import { causeOf } from '../tcp/cause.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
 import type { World } from '../world/world.js';
-import type {
-  CapturedFrame,
-  Check,
-  Diagnosis,
-  Moment,
-  MomentSocket,
-  ObserverReport,
-  RunEvent,
-  Source,
-} from './record.js';
-import { asTraced, transitionsOf, wholePath } from './transitions.js';
+import type { Source } from './event.js';
+import { Instruments } from './instruments.js';
+import { pathOf } from './path.js';
+import type { CapturedFrame, Check, Diagnosis, Moment, MomentSocket } from './record.js';
 
 const DEADLINE_MS = 10_000;
-const POLL_MS = 1;
+/** A last segment may be on its way when the story is over: a delayed ACK takes 40 ms. */
+const TAIL_MS = 200;
 const ENDS: readonly End[] = ['client', 'server'];
-
-/** Opens a capture where this process may, else says why not. */
-async function openCapture(world: World): Promise<Capture | string> {
-  try {
-    return await Capture.start(await world.actor('capture'));
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    return error.code === 'EPERM' ? `needs CAP_NET_RAW (${error.message})` : error.message;
-  }
-}
-
-/** Opens the tracepoints of a world where this process may, else says why not. */
-async function openTracepoints(world: World): Promise<TracepointObserver | string> {
-  try {
-    return await TracepointObserver.start({ netns: world.inode });
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    return error.message;
-  }
-}
 
 /** What a lab may be told besides what to run. */
 export interface LabOptions {
@@ -53,49 +22,35 @@ export interface LabOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called when every observer has looked; the scenario goes on when it has resolved. */
   readonly onMoment?: ((moment: Moment) => Promise<void>) | undefined;
+  /** False leaves out every observer that nobody waits for. Left out: true. */
+  readonly observed?: boolean | undefined;
 }
 
-/** The observers of one run, and the stage that a scenario plays on in front of them. */
+/** The stage that a scenario plays on, and its jury: holds what the instruments saw against what should be. */
 export class Lab implements Stage, AsyncDisposable {
   readonly server: Cast['server'];
   readonly client: Cast['client'];
   readonly checks: Check[] = [];
-  readonly events: RunEvent[] = [];
   readonly moments: Moment[] = [];
-  readonly paths: Record<End, TcpState[]> = { client: [], server: [] };
+  readonly instruments: Instruments;
   readonly #scenario: Scenario;
   readonly #cast: Cast;
-  readonly #diag: SockDiag;
-  readonly #capture: Capture | string;
-  readonly #trace: TracepointObserver | string;
-  readonly #start = process.hrtime.bigint();
-  readonly #signal: AbortSignal | undefined;
-  readonly #onMoment: LabOptions['onMoment'];
-  #clientAddress: Endpoint | undefined;
+  readonly #options: LabOptions;
 
   private constructor(
     scenario: Scenario,
     cast: Cast,
-    diag: SockDiag,
-    capture: Capture | string,
-    trace: TracepointObserver | string,
-    { signal, onMoment }: LabOptions,
+    instruments: Instruments,
+    options: LabOptions,
   ) {
-    this.#signal = signal;
-    this.#onMoment = onMoment;
     this.#scenario = scenario;
     this.#cast = cast;
-    this.server = this.#watched(cast.server);
+    this.#options = options;
+    this.instruments = instruments;
+    this.server = cast.server;
     this.client = cast.client;
-    const connect = this.client.connect.bind(this.client);
-    this.client.connect = async (to) => {
-      await connect(to);
-      // Now it is held; later its address may be nobody's.
-      this.#findClient(to);
-    };
-    this.#diag = diag;
-    this.#capture = capture;
-    this.#trace = trace;
+    cast.onListen = (address) => instruments.serverListens(address);
+    cast.onStart = (tid, end) => instruments.threadActs(tid, end);
   }
 
   /** Sets up the observers in a world. They stop with the lab; the cast stays the caller's. */
@@ -105,32 +60,13 @@ export class Lab implements Stage, AsyncDisposable {
     cast: Cast,
     options: LabOptions = {},
   ): Promise<Lab> {
-    const actor = await world.actor('sock_diag');
-    const diag = new SockDiag(await actor.socket(...SockDiag.socket));
-    await actor.stop();
-    return new Lab(
-      scenario,
-      cast,
-      diag,
-      await openCapture(world),
-      await openTracepoints(world),
-      options,
-    );
-  }
-
-  get #now(): number {
-    return Number(process.hrtime.bigint() - this.#start);
-  }
-
-  /** The server, whose port the capture is narrowed to as soon as it listens: lo may carry much else. */
-  #watched(server: Cast['server']): Cast['server'] {
-    const listen = server.listen.bind(server);
-    server.listen = async () => {
-      const address = await listen();
-      if (this.#capture instanceof Capture) this.#capture.attachFilter({ ports: [address.port] });
-      return address;
-    };
-    return server;
+    const threads = ENDS.flatMap((end) => {
+      const { tid } = cast[end];
+      return tid === undefined ? [] : [[tid, end] as const];
+    });
+    const { observed = true } = options;
+    const instruments = await Instruments.start(world, new Map(threads), { observed });
+    return new Lab(scenario, cast, instruments, options);
   }
 
   expect = (what: string, expected: unknown, observed: unknown): void => {
@@ -138,75 +74,57 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   #check(what: string, expected: unknown, observed: unknown, source: Source): void {
-    const ok = JSON.stringify(expected) === JSON.stringify(observed);
-    this.checks.push({ what, expected, observed, source, ok });
-  }
-
-  #see(end: End, state: TcpState, source: Source): void {
-    if (this.paths[end].at(-1) === state) return;
-    this.paths[end].push(state);
-    this.events.push({ tNs: this.#now, source, end, kind: 'state', state });
-  }
-
-  /** The client's address: the kernel gave it, so the kernel is asked. */
-  #findClient(server: Endpoint): Endpoint | undefined {
-    if (this.#clientAddress !== undefined) return this.#clientAddress;
-    for (const { remote, local, inode } of this.#diag.snapshot({ family: 4 })) {
-      // On the host an earlier client of the same port may be in TIME_WAIT still: nobody holds that one.
-      if (remote.port === server.port && remote.address === server.address && inode !== 0) {
-        this.#clientAddress = local;
-      }
-    }
-    return this.#clientAddress;
-  }
-
-  /** The row of one end, or undefined where the kernel has none: never, or no longer. */
-  #row(end: End): SocketRow | undefined {
-    const server = this.server.address;
-    const client = server === undefined ? undefined : this.#findClient(server);
-    if (server === undefined || client === undefined) return undefined;
-    return end === 'client'
-      ? this.#diag.find({ local: client, remote: server })
-      : this.#diag.find({ local: server, remote: client });
-  }
-
-  #look(end: End): TcpState {
-    const state = this.#row(end)?.state ?? 'CLOSE';
-    // Before the connection there is nothing to see; CLOSE means something only after it.
-    if (state !== 'CLOSE' || this.paths[end].length > 0) this.#see(end, state, 'sock_diag');
-    return state;
+    // JSON has no undefined: what is not there is null.
+    const values = { expected: expected ?? null, observed: observed ?? null };
+    const ok = JSON.stringify(values.expected) === JSON.stringify(values.observed);
+    this.checks.push({ what, ...values, source, ok });
   }
 
   reach = async (states: Partial<Readonly<Record<End, TcpStateName>>>): Promise<void> => {
-    const wanted = ENDS.filter((end) => states[end] !== undefined);
-    const deadline = performance.now() + DEADLINE_MS;
-    while (!wanted.every((end) => this.#look(end) === states[end])) {
-      if (performance.now() > deadline) {
-        const seen = wanted.map((end) => `${end}: ${this.paths[end].join(' > ') || 'nothing'}`);
-        throw new Error(
-          `expected ${wanted.map((end) => `${end} in ${states[end]}`).join(' and ')} within ` +
-            `${DEADLINE_MS / 1000} s; observed ${seen.join('; ')}`,
-        );
-      }
-      this.#signal?.throwIfAborted();
-      await tick(POLL_MS);
+    const wanted = ENDS.flatMap((end) => {
+      const state = states[end];
+      return state === undefined ? [] : [{ end, state }];
+    });
+    const over = new AbortController();
+    const signal = AbortSignal.any([
+      over.signal,
+      ...(this.#options.signal ? [this.#options.signal] : []),
+    ]);
+    const { timeline } = this.instruments;
+    try {
+      await Promise.all(
+        wanted.map((each) => timeline.waitFor(each, { deadlineMs: DEADLINE_MS, signal })),
+      );
+    } finally {
+      over.abort();
     }
-    for (const end of wanted) {
-      const expected = states[end];
-      const own = this.#ask(end);
+    for (const { end, state } of wanted) {
       // Two that know nothing of each other: the socket's own answer, and the kernel's table.
-      if (own !== undefined) this.#check(`${end} is in ${expected}`, expected, own, 'TCP_INFO');
-      this.#check(`${end} is in ${expected}`, expected, this.#look(end), 'sock_diag');
+      const own = this.#ask(end);
+      if (own !== undefined) this.#check(`${end} is in ${state}`, state, own, 'TCP_INFO');
+      const row = this.instruments.row(end)?.state ?? 'CLOSE';
+      this.#check(`${end} is in ${state}`, state, row, 'sock_diag');
     }
   };
 
   #ask(end: End): TcpState | undefined {
-    return this[end].withDescriptor(tcpState);
+    return this.#unlessRefused('TCP_INFO', () => this[end].withDescriptor(tcpState));
+  }
+
+  /** What is refused to an observer is said of it, and the others go on. */
+  #unlessRefused<T>(observer: string, look: () => T): T | undefined {
+    try {
+      return look();
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code !== 'EPERM' && code !== 'EACCES') throw error;
+      this.instruments.refused.set(observer, `needs CAP_SYS_PTRACE here (${message})`);
+      return undefined;
+    }
   }
 
   moment = async (name: string): Promise<void> => {
-    const tNs = this.#now;
-    this.events.push({ tNs, source: 'scenario', end: null, kind: 'moment', name });
+    const tNs = this.instruments.mark(name);
     const tcpInfoStates: Partial<Record<End, TcpState>> = {};
     for (const end of ENDS) {
       const state = this.#ask(end);
@@ -221,24 +139,21 @@ export class Lab implements Stage, AsyncDisposable {
       const expectation = expected[end];
       if (expectation !== undefined) this.#hold(name, end, expectation, sockets, diagnoses);
     }
-    await this.#onMoment?.(moment);
+    await this.#options.onMoment?.(moment);
   };
 
   /** The experiment's sockets, listener first, then client and server. */
   #sockets(): MomentSocket[] {
-    const server = this.server.address;
-    if (server === undefined) return [];
     const rows: [MomentSocket['end'], SocketRow][] = [];
-    for (const row of this.#diag.snapshot({ states: ['LISTEN'] })) {
-      if (row.local.port === server.port) rows.push(['listener', row]);
-    }
+    for (const row of this.instruments.listeners()) rows.push(['listener', row]);
     for (const end of ENDS) {
-      const row = this.#row(end);
+      const row = this.instruments.row(end);
       if (row !== undefined) rows.push([end, row]);
     }
     const pids = new Set(ENDS.flatMap((end) => this[end].pid ?? []));
     const inodes = rows.map(([, { inode }]) => inode).filter((inode) => inode !== 0);
-    const { holders } = holdersOf(inodes, { pids });
+    const { holders, incomplete } = holdersOf(inodes, { pids });
+    for (const reason of incomplete) this.instruments.refused.set('process', reason);
     return rows.map(([end, row]) => {
       const [owner] = holders.get(row.inode) ?? [];
       const { family, state, recvQ, sendQ, local, remote, inode, timer, timerMs } = row;
@@ -256,9 +171,11 @@ export class Lab implements Stage, AsyncDisposable {
     const holders = owner === undefined ? [] : [owner];
     const found = causeOf({ ...socket, holders });
     if (found === undefined) return [];
-    const program = this[end].program;
-    if (program === undefined) return [{ end, ...found }];
-    const thread = threadsOf(owner?.pid ?? program.tid).find(({ tid }) => tid === program.tid);
+    const { program, pid, tid } = this[end];
+    if (program === undefined || pid === undefined) return [{ end, ...found }];
+    const thread = this.#unlessRefused('process', () =>
+      threadsOf(owner?.pid ?? pid).find((each) => each.tid === tid),
+    );
     const { missingCall: missing } = program;
     return [{ end, ...found, ...(thread && { thread }), ...(missing && { missing }) }];
   }
@@ -290,96 +207,67 @@ export class Lab implements Stage, AsyncDisposable {
     }
   }
 
-  /** Ends the capture, holds the story as a whole against the scenario, and returns the connection's frames. */
+  /** Ends the observation, holds the story as a whole against the scenario, and returns the connection's frames. */
   async finish(): Promise<CapturedFrame[]> {
+    const { instruments } = this;
+    const { segments } = this.#scenario;
+    await instruments.segments(segments.length, TAIL_MS);
+    await instruments.finish();
+    const { transitions, packets } = instruments.sees;
     for (const end of ENDS) {
-      const [expected, observed] = [this.#scenario.path[end], this.paths[end]];
-      const ok = followsPath(observed, expected);
-      this.checks.push({ what: `path of the ${end}`, expected, observed, source: 'sock_diag', ok });
+      const [expected, observed] = [this.#scenario.path[end], this.path(end)];
+      // Who only looks now and then may miss what passes.
+      const ok = transitions ? isSame(observed, expected) : followsPath(observed, expected);
+      const source = transitions ? 'tracepoint' : 'polling';
+      this.checks.push({ what: `path of the ${end}`, expected, observed, source, ok });
     }
-    await this.#finishTrace();
-    if (!(this.#capture instanceof Capture)) return [];
-    const expected = this.#scenario.segments;
-    await this.#capture.until(() => this.#connection().length >= expected.length, POLL_MS * 100);
-    await this.#capture.stop();
-    const frames = this.#connection();
-    const flags = frames.map(({ segment }) => segment.flags);
-    this.#check('segments of the connection', expected, flags, 'capture');
-    for (const { tNs, segment } of frames) {
-      const end = segment.source.port === this.server.address?.port ? 'server' : 'client';
-      const { flags, payloadLength } = segment;
-      this.events.push({ tNs, source: 'capture', end, kind: 'segment', flags, payloadLength });
+    const frames = instruments.frames;
+    if (packets) {
+      const flags = frames.map(({ segment }) => segment.flags);
+      this.#check('segments of the connection', segments, flags, 'capture');
     }
-    this.events.sort((a, b) => a.tNs - b.tNs);
+    for (const { kind, what, values, sources } of instruments.timeline.findings) {
+      // What is missing or came late proves nothing against a run, nor does what follows from it.
+      if (kind === 'lost' || kind === 'late' || sources.some((each) => this.#gaps.has(each)))
+        continue;
+      const source = sources[0] ?? 'scenario';
+      this.checks.push({
+        what,
+        expected: 'sources that agree',
+        observed: values,
+        source,
+        ok: false,
+      });
+    }
     return frames;
   }
 
-  /** Puts the kernel's own account of every transition beside what the pollers saw of it. */
-  async #finishTrace(): Promise<void> {
-    const [server, client] = [this.server.address, this.#clientAddress];
-    if (typeof this.#trace === 'string' || server === undefined || client === undefined) return;
-    await this.#trace.flush();
-    const transitions = transitionsOf(this.#trace.events, { client, server });
-    for (const end of ENDS) {
-      const traced = transitions.filter((each) => each.end === end).map(({ state }) => state);
-      const expected = asTraced(this.#scenario.path[end]);
-      this.#check(`transitions of the ${end}`, expected, traced, 'tracepoint');
-      this.paths[end] = wholePath(traced, this.paths[end]);
-    }
-    for (const { end, state, tNs } of transitions) {
-      const since = Number(tNs - this.#start);
-      this.events.push({ tNs: since, source: 'tracepoint', end, kind: 'state', state });
-    }
-    this.events.sort((a, b) => a.tNs - b.tNs);
+  /** The states that an end went through so far; by the samples alone where transitions were lost. */
+  path(end: End): TcpState[] {
+    const { timeline, sees } = this.instruments;
+    const events = timeline.events.filter(
+      (event) => sees.transitions || event.source !== 'tracepoint',
+    );
+    return pathOf(events, end);
   }
 
-  #connection(): CapturedFrame[] {
-    if (!(this.#capture instanceof Capture)) return [];
-    const ports = [this.server.address?.port, this.#clientAddress?.port];
-    return this.#capture.frames.flatMap(({ realtimeNs, monotonicNs, bytes, segment }) =>
-      // On the host's network a stranger may have had one of the ports a moment before; not both.
-      segment !== undefined &&
-      ports.includes(segment.source.port) &&
-      ports.includes(segment.destination.port)
-        ? [{ realtimeNs, tNs: Number(monotonicNs - this.#start), bytes, segment }]
-        : [],
+  /** The observers that lost something. */
+  get #gaps(): ReadonlySet<string> {
+    return new Set(
+      this.instruments.reports.flatMap(({ name, lost = 0 }) => (lost > 0 ? [name] : [])),
     );
   }
 
   /** Whether all that failed is what an observer with gaps would say of any run. */
   get inDoubt(): boolean {
-    const gaps = new Set<Source>();
-    if (this.#capture instanceof Capture && this.#capture.dropped > 0) gaps.add('capture');
-    if (typeof this.#trace !== 'string' && this.#trace.lost > 0) gaps.add('tracepoint');
-    return gaps.size > 0 && this.checks.every(({ ok, source }) => ok || gaps.has(source));
+    return this.checks.every(({ ok, source }) => ok || this.#gaps.has(source));
   }
 
-  /** Who could look, and who could not. */
-  get observers(): ObserverReport[] {
-    const [capture, trace] = [this.#capture, this.#trace];
-    const pollNs = POLL_MS * 1e6;
-    return [
-      { name: 'TCP_INFO', available: true, latenessNs: 0 },
-      { name: 'sock_diag', available: true, latenessNs: pollNs },
-      capture instanceof Capture
-        ? {
-            name: 'capture',
-            available: true,
-            via: capture.via,
-            latenessNs: Number(capture.clockErrorNs),
-            lost: capture.dropped,
-          }
-        : { name: 'capture', available: false, reason: capture },
-      typeof trace === 'string'
-        ? { name: 'tracepoint', available: false, reason: trace }
-        : { name: 'tracepoint', available: true, via: trace.via, latenessNs: 0, lost: trace.lost },
-      { name: 'process', available: true, latenessNs: 0 },
-    ];
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.instruments[Symbol.asyncDispose]();
   }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#capture instanceof Capture) await this.#capture[Symbol.asyncDispose]();
-    if (typeof this.#trace !== 'string') await this.#trace.stop();
-    this.#diag.close();
-  }
+function isSame(observed: readonly string[], expected: readonly string[]): boolean {
+  return observed.join() === expected.join();
 }

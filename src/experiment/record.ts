@@ -9,11 +9,9 @@ import type { Segment } from '../tcp/segment.js';
 import type { TimerName } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
 import type { Privilege, WorldKind } from '../world/world.js';
+import type { Finding, Source, TimelineEvent } from './event.js';
 
 export type Verdict = 'reproduced' | 'not-reproduced' | 'inconclusive' | 'skipped';
-
-/** Who saw something. */
-export type Source = 'TCP_INFO' | 'sock_diag' | 'tracepoint' | 'capture' | 'process' | 'scenario';
 
 /** An expectation and what came. */
 export interface Check {
@@ -23,32 +21,6 @@ export interface Check {
   readonly source: Source;
   readonly ok: boolean;
 }
-
-/** One thing that happened. `tNs`: nanoseconds since the run began, CLOCK_MONOTONIC. */
-export type RunEvent =
-  | {
-      readonly tNs: number;
-      readonly source: Source;
-      readonly end: End;
-      readonly kind: 'state';
-      readonly state: TcpState;
-    }
-  | {
-      readonly tNs: number;
-      readonly source: 'capture';
-      /** Who sent it. */
-      readonly end: End;
-      readonly kind: 'segment';
-      readonly flags: string;
-      readonly payloadLength: number;
-    }
-  | {
-      readonly tNs: number;
-      readonly source: 'scenario';
-      readonly end: null;
-      readonly kind: 'moment';
-      readonly name: string;
-    };
 
 /** Whether an observer could look, and why not; how late its news can be. */
 export interface ObserverReport {
@@ -119,7 +91,10 @@ export interface RunRecord {
   readonly world: { readonly kind: WorldKind; readonly privilege: Privilege };
   readonly ends: Readonly<Record<End, { readonly path: readonly TcpState[] }>>;
   readonly checks: readonly Check[];
-  readonly events: readonly RunEvent[];
+  /** `tNs`: nanoseconds since the run began, CLOCK_MONOTONIC. */
+  readonly events: readonly TimelineEvent[];
+  /** Where sources do not agree, or something is missing. */
+  readonly findings: readonly Finding[];
   readonly observers: readonly ObserverReport[];
   readonly moments: readonly Moment[];
   /** What each program printed and was told. */

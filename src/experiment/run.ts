@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Called at each moment of the scenario, which goes on when it has resolved. */
   readonly onMoment?: (moment: Moment) => Promise<void>;
+  /** False leaves out every observer that nobody waits for: the run should end the same. Left out: true. */
+  readonly observed?: boolean;
 }
 
 const cast = (driver: DriverName, world: World, signal?: AbortSignal): Promise<Cast> =>
@@ -26,7 +28,7 @@ const cast = (driver: DriverName, world: World, signal?: AbortSignal): Promise<C
  * that says so; what throws is a lab that could not be set up.
  */
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
-  const { driver = scenario.drivers[0] ?? 'raw', signal, onMoment } = options;
+  const { driver = scenario.drivers[0] ?? 'raw', signal, onMoment, observed } = options;
   await using world = await World.open(options.world);
   const empty = { client: { path: [] }, server: { path: [] } };
   const base = {
@@ -44,6 +46,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
       ends: empty,
       checks: [],
       events: [],
+      findings: [],
       observers: [],
       moments: [],
       transcripts: {},
@@ -61,7 +64,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   }
 
   await using actors = await cast(driver, world, signal);
-  await using lab = await Lab.open(scenario, world, actors, { signal, onMoment });
+  await using lab = await Lab.open(scenario, world, actors, { signal, onMoment, observed });
   let thrown: unknown;
   try {
     await scenario.run(lab);
@@ -72,33 +75,45 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     thrown = error;
   }
   const frames: CapturedFrame[] = await lab.finish();
-  const failed = lab.checks.find(({ ok }) => !ok);
-  const verdict: Verdict =
-    thrown !== undefined
-      ? 'not-reproduced'
-      : failed === undefined
-        ? 'reproduced'
-        : lab.inDoubt
-          ? 'inconclusive'
-          : 'not-reproduced';
-  const reason =
-    thrown !== undefined
-      ? messageOf(thrown)
-      : failed &&
-        `${failed.what}: expected ${JSON.stringify(failed.expected)}, observed ${JSON.stringify(failed.observed)} (${failed.source})`;
+  const { verdict, reason } = judge(lab, thrown);
   const record: RunRecord = {
     ...base,
     ok: verdict === 'reproduced',
     verdict,
     ...(reason !== undefined && { reason }),
-    ends: { client: { path: lab.paths.client }, server: { path: lab.paths.server } },
+    ends: { client: { path: lab.path('client') }, server: { path: lab.path('server') } },
     checks: lab.checks,
-    events: lab.events,
-    observers: lab.observers,
+    events: lab.instruments.timeline.events,
+    findings: lab.instruments.timeline.findings,
+    observers: lab.instruments.reports,
     moments: lab.moments,
     transcripts: actors.transcripts(),
   };
   return { record, frames };
+}
+
+/** Whether the machine had too little for the lab itself: that says nothing of the scenario. */
+function isShortage(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'ENOSPC', 'EAGAIN'].includes(code);
+}
+
+/** What a run has shown, and why it is not what it should be. */
+function judge(lab: Lab, thrown: unknown): { verdict: Verdict; reason?: string } {
+  const { failure } = lab.instruments;
+  if (failure !== undefined) return { verdict: 'inconclusive', reason: messageOf(failure) };
+  if (thrown !== undefined) {
+    const verdict = isShortage(thrown) ? 'inconclusive' : 'not-reproduced';
+    return { verdict, reason: messageOf(thrown) };
+  }
+  const failed = lab.checks.find(({ ok }) => !ok);
+  if (failed === undefined) return { verdict: 'reproduced' };
+  const { what, expected, observed, source } = failed;
+  const values = `expected ${JSON.stringify(expected)}, observed ${JSON.stringify(observed)}`;
+  return {
+    verdict: lab.inDoubt ? 'inconclusive' : 'not-reproduced',
+    reason: `${what}: ${values} (${source})`,
+  };
 }
 
 function messageOf(error: unknown): string {

@@ -38,7 +38,10 @@ export class Who {
   /** Undefined for sockets of others, and as long as nobody has said where the server listens. */
   placeOf({ local, remote, netns }: Addresses): Place | undefined {
     if (this.#netns !== undefined && netns !== undefined && netns !== this.#netns) return undefined;
-    if (this.#isServer(local)) return { end: 'server', listener: remote.port === 0 };
+    const listener = remote.port === 0;
+    // It may listen on every address, the one it is reached by among them.
+    const everywhere = listener && local.port === this.#server?.port && isAny(local.address);
+    if (everywhere || this.#isServer(local)) return { end: 'server', listener };
     return this.#isServer(remote) ? { end: 'client', listener: false } : undefined;
   }
 

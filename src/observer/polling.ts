@@ -36,6 +36,10 @@ export interface PollingOptions {
   readonly diag?: SockDiag;
   /** How many changes may wait to be read; more are dropped and counted. Left out: 65,536. */
   readonly limit?: number;
+  /** Gets each change as it is seen; the iterator then stays empty. */
+  readonly onChange?: (change: StateChange) => void;
+  /** Called after each round of looks with the time it began: what changed up to then has been told. */
+  readonly onLook?: (beganNs: bigint) => void;
 }
 
 /** How a spin ended. */
@@ -82,13 +86,18 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
   readonly #feed: Feed<StateChange>;
   readonly #timer: NodeJS.Timeout;
   readonly #lent: SockDiag | undefined;
+  readonly #onChange: (change: StateChange) => void;
+  readonly #onLook: PollingOptions['onLook'];
   #own: SockDiag | undefined;
 
-  private constructor({ subjects = [], everyMs = 1, diag, limit = 65_536 }: PollingOptions) {
+  private constructor(options: PollingOptions) {
+    const { subjects = [], everyMs = 1, diag, limit = 65_536 } = options;
     if (!(everyMs >= 1 && everyMs < 2 ** 31)) {
       throw new RangeError(`everyMs must be 1 or more, received ${everyMs}`);
     }
     this.#feed = new Feed(limit);
+    this.#onChange = options.onChange ?? ((change) => this.#feed.push(change));
+    this.#onLook = options.onLook;
     this.#lent = diag;
     for (const subject of subjects) this.watch(subject);
     this.#timer = setInterval(() => this.#tick(), everyMs);
@@ -128,7 +137,9 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
 
   /** Looks at every subject now, beside the ticks. Throws what keeps sock_diag from being asked at all. */
   look(): void {
+    const beganNs = process.hrtime.bigint();
     for (const watch of this.#watches.values()) this.#lookAt(watch);
+    this.#onLook?.(beganNs);
   }
 
   #lookAt(watch: Watch): void {
@@ -138,7 +149,7 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
       const tNs = process.hrtime.bigint();
       const latenessNs = lookedNs === undefined ? undefined : Number(tNs - lookedNs);
       const via = 'fd' in subject ? 'TCP_INFO' : 'sock_diag';
-      this.#feed.push({
+      this.#onChange({
         ...{ tNs, source: 'polling', via, subject, state, latenessNs },
         ...(error && { error }),
       });

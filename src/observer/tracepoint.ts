@@ -42,8 +42,12 @@ export interface TracepointOptions {
   readonly ports?: readonly number[];
   /** Threads whose system calls are wanted, too. */
   readonly threads?: readonly number[];
+  /** Whether sockets are wanted; false leaves the calls of `threads` alone. Left out: true. */
+  readonly sockets?: boolean;
   /** Gets each event, in the order they happened; `events` then stays empty. */
   readonly onEvent?: (event: TraceEvent) => void;
+  /** With `onEvent`: called when everything that happened up to then has been handed on, CLOCK_MONOTONIC. */
+  readonly onSettled?: (untilNs: bigint) => void;
   /** Bytes of the ring, and with perf of each CPU's: a power of two and whole pages. */
   readonly ringBytes?: number;
   /** Bytes of records to keep for `events`; what comes after that is counted as lost. */
@@ -108,7 +112,8 @@ export class TracepointObserver implements AsyncDisposable {
   readonly #source: TraceSource;
   readonly #decoders: ReadonlyMap<number, RecordDecoder>;
   readonly #ports: ReadonlySet<number> | undefined;
-  readonly #onEvent: ((event: TraceEvent) => void) | undefined;
+  readonly #onEvent: TracepointOptions['onEvent'];
+  readonly #onSettled: TracepointOptions['onSettled'];
   readonly #keepBytes: number;
   readonly #timer: NodeJS.Timeout;
   #chunks: Uint8Array[] = [];
@@ -136,6 +141,7 @@ export class TracepointObserver implements AsyncDisposable {
     );
     this.#ports = options.ports && new Set(options.ports);
     this.#onEvent = options.onEvent;
+    this.#onSettled = options.onSettled;
     this.#keepBytes = options.keepBytes ?? KEEP_BYTES;
     this.#timer = setInterval(() => this.#poll(), POLL_MS);
   }
@@ -146,9 +152,11 @@ export class TracepointObserver implements AsyncDisposable {
    */
   static async start(options: TracepointOptions = {}): Promise<TracepointObserver> {
     check(options);
-    const layouts = readLayouts(
-      options.threads === undefined ? OF_SOCKETS : [...OF_SOCKETS, ...OF_CALLS],
-    );
+    const { sockets = true, threads } = options;
+    const layouts = readLayouts([
+      ...(sockets ? OF_SOCKETS : []),
+      ...(threads === undefined ? [] : OF_CALLS),
+    ]);
     return new TracepointObserver(openSource(layouts.formats, options), layouts, options);
   }
 
@@ -191,8 +199,10 @@ export class TracepointObserver implements AsyncDisposable {
 
   /** Resolves when everything that happened before this call has been handed on. */
   async flush(): Promise<void> {
+    const untilNs = clock_gettime(CLOCK_MONOTONIC);
     while (!this.#stopped && !this.#drain()) await new Promise(setImmediate);
     this.#settle(undefined);
+    this.#onSettled?.(untilNs);
   }
 
   /** Hands on what has happened so far, and ends. Idempotent. */
@@ -221,7 +231,9 @@ export class TracepointObserver implements AsyncDisposable {
     this.#polledNs = clock_gettime(CLOCK_MONOTONIC);
     this.#drain();
     // Without a listener, decoding waits until somebody asks.
-    if (this.#onEvent) this.#settle(this.#settledNs);
+    if (!this.#onEvent) return;
+    this.#settle(this.#settledNs);
+    this.#onSettled?.(this.#settledNs);
   }
 
   #drain(): boolean {
@@ -327,7 +339,11 @@ function reasonOf(error: unknown): string {
   return (refused ? needs[error.syscall] : undefined) ?? error.message;
 }
 
-function check({ via, netns, ports, threads, ringBytes, keepBytes }: TracepointOptions): void {
+function check(options: TracepointOptions): void {
+  const { via, netns, ports, threads, sockets, ringBytes, keepBytes } = options;
+  if (sockets === false && threads === undefined) {
+    throw new TypeError('without sockets there must be threads to follow');
+  }
   if (via !== undefined && via !== 'bpf' && via !== 'perf') {
     throw new TypeError(`via must be 'bpf' or 'perf', received ${String(via)}`);
   }

@@ -181,7 +181,7 @@ class Ladder {
 
   *#enter(event: EnterEvent, next: TimelineEvent | undefined): Generator<Line> {
     if (event.end === null) return;
-    const name = `${event.syscall}(${this.#wide ? event.args.join(', ') : ''})`;
+    const name = `${event.syscall}(${this.#wide ? argumentsOf(event) : ''})`;
     // Nothing happened inside: the call takes one line.
     const whole = next?.kind === 'exit' && next.enter === event.id;
     const text = whole ? `${name} = ${next.result}` : name;
@@ -223,6 +223,22 @@ function withoutHousekeeping(events: readonly TimelineEvent[]): TimelineEvent[] 
     if (event.kind === 'enter') return shown.has(event.id);
     return event.kind !== 'exit' || (event.enter !== undefined && shown.has(event.enter));
   });
+}
+
+/** How many of the six registers a call reads (the system call table in kernel/sys_ni.c and its kin). */
+const ARITY: Readonly<Record<string, number>> = {
+  ...{ close: 1, exit_group: 1, listen: 2, shutdown: 2, nanosleep: 2 },
+  ...{ socket: 3, bind: 3, accept: 3, connect: 3, read: 3, write: 3, readv: 3, writev: 3, poll: 3 },
+  ...{ getsockname: 3, getpeername: 3, recvmsg: 3, sendmsg: 3 },
+  ...{ accept4: 4, clock_nanosleep: 4, epoll_wait: 4, getsockopt: 5, setsockopt: 5 },
+};
+
+/** Numbers as they are; what can only be an address in hexadecimal. */
+function argumentsOf({ syscall, args }: EnterEvent): string {
+  return args
+    .slice(0, ARITY[syscall])
+    .map((each) => (each < 1n << 31n ? String(each) : `0x${each.toString(16)}`))
+    .join(', ');
 }
 
 function cut(text: string, width: number): string {

@@ -22,6 +22,12 @@ const ADVICE: Readonly<Record<Diagnosis['cause'], string>> = {
     'Close the descriptor, or make the peer close: shutdown() alone sets no timer.',
 };
 
+/** Calls in which a thread waits for data. */
+const READS: ReadonlySet<string> = new Set(['read', 'readv', 'recvfrom', 'recvmsg']);
+
+/** From here on an acknowledgment has waited for a timer: the shortest delayed ACK of Linux (TCP_DELACK_MIN). */
+const DELAYED_NS = 39e6;
+
 const ms = (ns: number): string => `${(ns / 1e6).toFixed(3)} ms`;
 
 function heading(paint: Paint, text: string): string {
@@ -56,7 +62,7 @@ function diagnosisText(diagnosis: Diagnosis, moment: Moment): string {
   if (thread?.syscall?.name !== undefined) {
     const where = thread.wchan === undefined ? '' : ` (in ${thread.wchan})`;
     lines.push(
-      `  - thread ${thread.tid} waits in ${thread.syscall.name}${where}: not in read(), not on its way to close()`,
+      `  - thread ${thread.tid} waits in ${thread.syscall.name}${where}${READS.has(thread.syscall.name) ? '' : ': not in read(), not on its way to close()'}`,
     );
   }
   if (missing !== undefined) {
@@ -73,26 +79,31 @@ function diagnosisText(diagnosis: Diagnosis, moment: Moment): string {
 function differences({ frames, record }: Run): string[] {
   const notes: string[] = [];
   const data = frames.find(({ segment }) => segment.payloadLength > 0)?.segment.payload;
-  if (data !== undefined) {
+  if (data?.at(-1) === 0x0a) {
     const bytes = Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    const kept = record.driver === 'program' ? ' that fgets() keeps' : '';
     notes.push(
-      `The ${data.length} bytes of "test" are ${bytes}: the last is the newline that fgets() keeps. The string's ` +
-        'terminator is not sent: strlen() does not count it.',
+      `The ${data.length} bytes of "test" are ${bytes}: the last is the newline${kept}. A string's terminator is not ` +
+        'sent: strlen() does not count it.',
     );
   }
   const fin = frames.findIndex(({ segment }) => segment.flags.includes('F'));
   const [sent, acked] = [frames[fin], frames[fin + 1]];
   if (sent !== undefined && acked !== undefined) {
-    notes.push(
-      `The FIN was acknowledged after ${ms(acked.tNs - sent.tNs)}: the delayed ACK, as in the article (41 ms).`,
-    );
+    const after = acked.tNs - sent.tNs;
+    const how =
+      after >= DELAYED_NS
+        ? 'the delayed ACK, as in the article (41 ms)'
+        : 'not delayed; in the article it took 41 ms';
+    notes.push(`The FIN was acknowledged after ${ms(after)}: ${how}.`);
   }
   const last = frames.findLastIndex(({ segment }) => segment.flags.includes('F'));
   const [answer, end] = [frames[last], frames[last + 1]];
   if (last > fin && answer !== undefined && end !== undefined) {
+    const waits = record.moments.at(-1)?.sockets.find(({ state }) => state === 'TIME_WAIT')?.end;
+    const where = waits === undefined ? '' : ` TIME_WAIT is at the ${waits}, which closed first.`;
     notes.push(
-      `LAST_ACK lasted from the server's FIN to its ACK: ${ms(end.tNs - answer.tNs)}, inside the call that closed. TIME_WAIT ` +
-        'is at the client, which closed first.',
+      `LAST_ACK lasted from the server's FIN to its ACK: ${ms(end.tNs - answer.tNs)}.${where}`,
     );
   }
   notes.push(

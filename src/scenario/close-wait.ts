@@ -28,7 +28,7 @@ export const closeWait: Scenario = {
     cured: { client: { owned: false } },
   },
 
-  async run({ server, client, reach, moment }) {
+  async run({ server, client, reach, moment, expect }) {
     await client.connect(await server.listen());
     await server.accept();
     await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
@@ -36,7 +36,7 @@ export const closeWait: Scenario = {
 
     await client.send('test\n');
     await server.echo();
-    await client.receive();
+    expect('the echo', 'test\n', await client.receive());
     await moment('exchanged');
 
     await client.close();

@@ -47,6 +47,21 @@ const wrong: { title: string; args: string[]; says: RegExp }[] = [
   },
   { title: 'an argument too many', args: ['list', 'all'], says: /too many arguments/ },
   {
+    title: 'an unknown format',
+    args: ['run', 'close-wait', '--format', 'opera'],
+    says: /no format "opera": it is story, ladder, transitions, ndjson/,
+  },
+  {
+    title: '--format of two scenarios',
+    args: ['run', 'close-wait', 'fin-wait2-expiry', '--format', 'ladder'],
+    says: /--format shows one scenario/,
+  },
+  {
+    title: '--format and --json',
+    args: ['run', 'close-wait', '--format', 'ladder', '--json'],
+    says: /--json is a format of its own/,
+  },
+  {
     title: '--pcap of no scenario',
     args: ['run', '--pcap', 'x.pcapng'],
     says: /--pcap takes the capture of one scenario/,
@@ -275,32 +290,6 @@ for (const args of ['run close-wait --driver raw', 'list --json', 'states']) {
 }
 
 // The packets.
-
-for (const [tool, ...args] of [
-  ['tcpdump', '-nr'],
-  ['capinfos', '-c'],
-] as const) {
-  const reason = noWorld ?? noTool(tool);
-  (reason === undefined ? test : test.skip)(
-    `--pcap: ${tool} reads what was captured${reason === undefined ? '' : ` (${reason})`}`,
-    (t) => {
-      const file = join(scratch(t), 'run.pcapng');
-      const { code, stdout, stderr } = closewait(
-        ...['run', 'close-wait', '--driver', 'raw', '--json', '--pcap', file],
-      );
-      t.is(code, 0, stderr);
-      t.regex(stderr, /^closewait: 11 packets in \S+run\.pcapng\n$/);
-      t.is(JSON.parse(stdout).verdict, 'reproduced');
-      const read = finished([tool, ...args, file]);
-      t.is(read.code, 0);
-      if (tool === 'capinfos') t.regex(read.stdout, /Number of packets: +11\n/);
-      else {
-        const flags = [...read.stdout.matchAll(/Flags \[(.*?)\]/g)].map((match) => match[1]);
-        t.deepEqual(flags, ['S', 'S.', '.', 'P.', '.', 'P.', '.', 'F.', '.', 'F.', '.']);
-      }
-    },
-  );
-}
 
 runs(`--pcap to a place that cannot be written: one line, exit 3${why}`, (t) => {
   const file = join(scratch(t), 'no', 'such', 'directory');

@@ -14,17 +14,32 @@ const [HOST] = namespacesOf(process.pid);
 /** The article's scenario with another story, or other expectations. */
 export const altered = (changes: Partial<Scenario>): Scenario => ({ ...closeWait, ...changes });
 
+/** Starts an actor in the namespace of the run that is under way. */
+async function inside(owned: sys.Descriptors): Promise<sys.Actor> {
+  const host = readlinkSync('/proc/self/ns/net');
+  const tasks = readdirSync('/proc/self/task').map((tid) => `/proc/self/task/${tid}/ns/net`);
+  const namespace = tasks.find((path) => readlinkSync(path) !== host) ?? '';
+  const netns = owned.own(sys.open(namespace, sys.O_RDONLY | sys.O_CLOEXEC));
+  return await sys.Actor.start({ netns });
+}
+
+/** Takes the loopback interface of the run's namespace down. */
+export async function loopbackDown(): Promise<void> {
+  using owned = new sys.Descriptors();
+  await using actor = await inside(owned);
+  const ifreq = new Uint8Array(40);
+  ifreq.set(new TextEncoder().encode('lo'));
+  const fd = owned.own(await actor.socket(sys.AF_INET, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
+  await actor.ioctl(fd, sys.SIOCSIFFLAGS, ifreq);
+}
+
 /**
  * Fills a capture's room from inside the run's namespace, with datagrams to `port`: while this loop runs, nobody takes
  * frames out.
  */
 export async function flood(port = 0): Promise<void> {
-  const host = readlinkSync('/proc/self/ns/net');
-  const tasks = readdirSync('/proc/self/task').map((tid) => `/proc/self/task/${tid}/ns/net`);
-  const inside = tasks.find((path) => readlinkSync(path) !== host) ?? '';
   using owned = new sys.Descriptors();
-  const netns = owned.own(sys.open(inside, sys.O_RDONLY | sys.O_CLOEXEC));
-  await using actor = await sys.Actor.start({ netns });
+  await using actor = await inside(owned);
   const fd = owned.own(await actor.socket(sys.AF_INET, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
   await actor.bind(fd, { address: '127.0.0.1', port });
   const to = sys.getsockname(fd);

@@ -5,6 +5,7 @@ import type { Moment, RunRecord } from '../../src/experiment/record.js';
 import { run } from '../../src/experiment/run.js';
 import { SockDiag } from '../../src/observer/sock-diag.js';
 import { TracepointObserver } from '../../src/observer/tracepoint.js';
+import { formatJson } from '../../src/report/json.js';
 import { closeWait } from '../../src/scenario/close-wait.js';
 import { finWait2Expiry } from '../../src/scenario/fin-wait2-expiry.js';
 import type { Stage } from '../../src/scenario/scenario.js';
@@ -13,7 +14,7 @@ import { World } from '../../src/world/world.js';
 import { CLI } from '../cli/closewait.js';
 import { test } from '../fixture/descriptors.js';
 import { noNamespace, testUnless } from '../world/ability.js';
-import { altered, flood, observed } from './observed.js';
+import { altered, observed } from './observed.js';
 
 const inNamespace = (title: string, act: (t: ExecutionContext) => Promise<void>): void =>
   testUnless(noNamespace, title, act);
@@ -22,8 +23,7 @@ const NAMESPACE = { world: 'namespace' } as const;
 
 /** On the host a capture has to keep up with everybody's packets, and may be unable to. */
 const standsOnHost = ({ verdict, reason = '' }: RunRecord): boolean =>
-  verdict === 'reproduced' ||
-  (verdict === 'inconclusive' && reason.startsWith('frames the capture lost'));
+  verdict === 'reproduced' || (verdict === 'inconclusive' && reason.endsWith('(capture)'));
 
 for (const driver of closeWait.drivers) {
   inNamespace(`close-wait, ${driver}: the record is the one the contract names`, async (t) => {
@@ -50,6 +50,7 @@ for (const driver of closeWait.drivers) {
       [
         ['TCP_INFO', true],
         ['sock_diag', true],
+        ['polling', true],
         ['capture', true],
         ['tracepoint', TracepointObserver.availability().available],
         ['process', true],
@@ -131,7 +132,6 @@ for (const driver of closeWait.drivers) {
     t.regex(record.reason ?? '', /close-wait.*expected.*observed/);
     const failed = record.checks.filter(({ ok }) => !ok).map(({ what }) => what);
     t.true(failed.includes('cause of the server at "close-wait"'), failed.join('; '));
-    t.true(failed.includes('path of the server'), failed.join('; '));
   });
 }
 
@@ -173,7 +173,7 @@ inNamespace('a state that does not come: the report has the path that was seen',
   t.is(record.verdict, 'not-reproduced');
   t.regex(
     record.reason ?? '',
-    /^expected server in CLOSE_WAIT within 10 s; observed server: ESTABLISHED.* > CLOSE$/,
+    /^expected server in CLOSE_WAIT within 10 s; .*polling saw ESTABLISHED.* > CLOSE \(heard of/,
   );
 });
 
@@ -243,7 +243,7 @@ const victims: { end: 'server' | 'client'; when: string; says: RegExp }[] = [
   {
     end: 'server',
     when: 'in CLOSE_WAIT',
-    says: /^Recv-Q of the server at "close-wait": expected 0, observed undefined/,
+    says: /^Recv-Q of the server at "close-wait": expected 0, observed null/,
   },
 ];
 
@@ -322,9 +322,13 @@ inNamespace('the stage holds what a story expects against what it saw', async (t
   t.is(record.verdict, 'not-reproduced');
   t.deepEqual(
     record.checks.filter(({ source }) => source === 'scenario').map(({ ok }) => ok),
-    [true, false, false],
+    [true, false, true],
   );
   t.is(record.reason, 'another: expected {"a":1}, observed {"a":2} (scenario)');
+  const { checks } = JSON.parse(formatJson(record)) as RunRecord;
+  for (const check of checks) {
+    t.deepEqual(Object.keys(check), ['what', 'expected', 'observed', 'source', 'ok']);
+  }
 });
 
 inNamespace('segments that were not foreseen are a failed expectation', async (t) => {
@@ -352,39 +356,6 @@ test('a setting cannot be made on the host: skipped, with the reason', async (t)
 test("on the host's own loopback, in company", async (t) => {
   const runs = await Promise.all([1, 2, 3].map(() => run(closeWait, { world: 'host' })));
   for (const { record } of runs) t.true(standsOnHost(record), record.reason);
-});
-
-const lostFrames = (record: RunRecord): number =>
-  record.observers.find(({ name }) => name === 'capture')?.lost ?? 0;
-
-inNamespace('what others send costs the capture nothing', async (t) => {
-  const beside = altered({
-    async run(stage) {
-      await closeWait.run(stage);
-      await flood();
-    },
-  });
-  const { record } = await observed(beside, 'raw');
-  t.is(record.verdict, 'reproduced', record.reason);
-  t.is(lostFrames(record), 0);
-});
-
-inNamespace('a capture that lost frames speaks against no run', async (t) => {
-  const flooded = altered({
-    async run(stage) {
-      await closeWait.run(stage);
-      await flood(stage.server.address?.port);
-    },
-  });
-  const { record } = await observed(flooded, 'raw');
-  t.true(lostFrames(record) > 0);
-  t.is(record.verdict, 'reproduced', record.reason);
-
-  const gaps = await observed({ ...flooded, segments: [...closeWait.segments, 'R'] }, 'raw');
-  t.true(lostFrames(gaps.record) > 0);
-  t.is(gaps.record.verdict, 'inconclusive');
-  t.false(gaps.record.ok);
-  t.regex(gaps.record.reason ?? '', /^segments of the connection: .* \(capture\)$/);
 });
 
 inNamespace('runs at the same time do not see each other', async (t) => {

@@ -32,6 +32,18 @@ export const mayImport = {
     diagnose: 'types',
     report: 'yes',
   },
+  command: {
+    tcp: 'yes',
+    syscall: 'yes',
+    world: 'yes',
+    driver: 'yes',
+    observer: 'yes',
+    scenario: 'yes',
+    experiment: 'yes',
+    diagnose: 'yes',
+    report: 'yes',
+    command: 'yes',
+  },
 } as const satisfies Record<string, Record<string, Right>>;
 
 /** One import, export-from or import() of a file. */

@@ -1,0 +1,48 @@
+import { readlinkSync } from 'node:fs';
+import { constants } from 'node:os';
+import { enterNamespaces } from '../world/enter.js';
+import { privilege, World } from '../world/world.js';
+import { CannotRun, type Io } from './command.js';
+
+/**
+ * As a plain user, runs this very command again as root of a namespace of its own; undefined if there is no need to, or if
+ * the kernel forbids it.
+ */
+export async function again({ chatter }: Io): Promise<number | undefined> {
+  if (privilege() !== 'plain') return undefined;
+  try {
+    const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+    const inside = await enterNamespaces(process.execPath, argv);
+    // A terminal sends Ctrl-C to both, others send their signal only to us: the one inside may hear it twice.
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.on(name, () => inside.signal(constants.signals[name]));
+    }
+    return await inside.exitCode;
+  } catch (error) {
+    if (!(error instanceof Error) || !('syscall' in error)) throw error;
+    chatter(
+      `no namespace for a plain user here (${error.message}); on the host's loopback instead`,
+    );
+    return undefined;
+  }
+}
+
+/** A namespace where this process may make one, else the host's network. */
+export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> {
+  if (privilege() === 'plain') return 'host';
+  try {
+    await (await World.open('namespace')).close();
+    return 'namespace';
+  } catch (error) {
+    if (!(error instanceof Error) || !('syscall' in error)) throw error;
+    chatter(`no network namespace here (${error.message}); on the host's loopback instead`);
+    return 'host';
+  }
+}
+
+/** Refuses a /proc in which this process has another number: nothing read there would be about it. */
+export function needOwnProc(): void {
+  if (readlinkSync('/proc/self') !== String(process.pid)) {
+    throw new CannotRun('/proc is of another pid namespace: mount it anew (unshare --mount-proc)');
+  }
+}

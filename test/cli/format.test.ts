@@ -1,0 +1,91 @@
+/** The forms a run is told in: a capture for other tools, and `--format`. */
+import { join } from 'node:path';
+import ava from 'ava';
+import { scratch } from '../driver/programs.js';
+import { noTool, noWorld } from '../world/ability.js';
+import { closewait, finished } from './closewait.js';
+
+const test = ava.serial;
+const runs = noWorld === undefined ? test : test.skip;
+const why = noWorld === undefined ? '' : ` (${noWorld})`;
+
+for (const [tool, ...args] of [
+  ['tcpdump', '-nr'],
+  ['capinfos', '-c'],
+] as const) {
+  const reason = noWorld ?? noTool(tool);
+  (reason === undefined ? test : test.skip)(
+    `--pcap: ${tool} reads what was captured${reason === undefined ? '' : ` (${reason})`}`,
+    (t) => {
+      const file = join(scratch(t), 'run.pcapng');
+      const { code, stdout, stderr } = closewait(
+        ...['run', 'close-wait', '--driver', 'raw', '--json', '--pcap', file],
+      );
+      t.is(code, 0, stderr);
+      t.regex(stderr, /^closewait: 11 packets in \S+run\.pcapng\n$/);
+      t.is(JSON.parse(stdout).verdict, 'reproduced');
+      const read = finished([tool, ...args, file]);
+      t.is(read.code, 0);
+      if (tool === 'capinfos') t.regex(read.stdout, /Number of packets: +11\n/);
+      else {
+        const flags = [...read.stdout.matchAll(/Flags \[(.*?)\]/g)].map((match) => match[1]);
+        t.deepEqual(flags, ['S', 'S.', '.', 'P.', '.', 'P.', '.', 'F.', '.', 'F.', '.']);
+      }
+    },
+  );
+}
+
+const noTshark = noWorld ?? noTool('tshark');
+(noTshark === undefined ? test : test.skip)(
+  `--pcap: tshark decodes each packet and shows beside it what it did${noTshark === undefined ? '' : ` (${noTshark})`}`,
+  (t) => {
+    const file = join(scratch(t), 'run.pcapng');
+    t.is(closewait('run', 'close-wait', '--driver', 'raw', '--pcap', file).code, 0);
+    const fields = ['frame.comment', 'tcp.flags.str', '_ws.expert.message', '_ws.malformed'];
+    const named = fields.flatMap((field) => ['-e', field]);
+    const { stdout } = finished(['tshark', '-r', file, '-T', 'fields', '-E', 'header=n', ...named]);
+    const rows = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split('\t'));
+    t.is(rows.length, 11);
+    for (const [comment = '', , , malformed = ''] of rows) {
+      t.regex(comment, /client \[?[A-Z_0-9]+.*server \[?[A-Z_0-9]+|client|server/);
+      t.is(malformed, '');
+    }
+    t.regex(
+      rows[7]?.[0] ?? '',
+      /client ESTABLISHED -> FIN_WAIT1.*server ESTABLISHED -> CLOSE_WAIT/,
+    );
+  },
+);
+
+for (const [format, says] of [
+  ['ladder', /FIN_WAIT1 +\| -- F\. .*> *\| CLOSE_WAIT/],
+  ['transitions', /server +ESTABLISHED +-> CLOSE_WAIT +F\. from client/],
+  ['story', /== close-wait/],
+] as const) {
+  runs(`--format ${format}${why}`, (t) => {
+    const args = ['run', 'close-wait', '--driver', 'raw', '--format', format];
+    const { code, stdout, stderr } = closewait(...args);
+    t.is(code, 0, stderr);
+    t.regex(stdout, says);
+    t.true(format === 'story' || stdout.split('\n').every((line) => line.length <= 120));
+  });
+}
+
+runs(`--format ndjson: an event a line, in order, numbered${why}`, (t) => {
+  const { code, stdout } = closewait('run', 'close-wait', '--driver', 'raw', '--format', 'ndjson');
+  t.is(code, 0);
+  const events = stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.deepEqual(
+    events.map(({ id }) => id),
+    events.map((_, i) => i),
+  );
+  for (const { tNs, source, kind } of events) {
+    t.deepEqual([typeof tNs, typeof source, typeof kind], ['number', 'string', 'string']);
+  }
+});

@@ -1,0 +1,91 @@
+/** Each source is one witness of several: they say the same, and a run without them ends the same. */
+import type { ExecutionContext } from 'ava';
+import type { RunRecord } from '../../src/experiment/record.js';
+import { run } from '../../src/experiment/run.js';
+import { TracepointObserver } from '../../src/observer/tracepoint.js';
+import { catalogue } from '../../src/scenario/catalogue.js';
+import { closeWait } from '../../src/scenario/close-wait.js';
+import { noNamespace, testUnless } from '../world/ability.js';
+import { altered, flood, loopbackDown, observed } from './observed.js';
+
+const inNamespace = (title: string, act: (t: ExecutionContext) => Promise<void>): void =>
+  testUnless(noNamespace, title, act);
+const NAMESPACE = { world: 'namespace' } as const;
+
+for (const scenario of catalogue) {
+  for (const driver of scenario.drivers) {
+    inNamespace(`${scenario.name}, ${driver}: the sources agree`, async (t) => {
+      const { record } = await observed(scenario, driver);
+      t.deepEqual(record.findings, []);
+      const sources = new Set(record.events.map(({ source }) => source));
+      const { available } = TracepointObserver.availability();
+      for (const source of ['polling', 'capture', ...(available ? ['tracepoint'] : [])]) {
+        t.true(sources.has(source as never), source);
+      }
+    });
+
+    inNamespace(`${scenario.name}, ${driver}: unobserved it ends the same`, async (t) => {
+      const [seen, unseen] = await Promise.all(
+        [true, false].map((observed) => run(scenario, { ...NAMESPACE, driver, observed })),
+      );
+      t.is(unseen?.record.verdict, 'reproduced', unseen?.record.reason);
+      const last = (each: typeof seen) =>
+        Object.values(each?.record.ends ?? {}).map(({ path }) => path.at(-1));
+      t.deepEqual(last(unseen), last(seen));
+      const held = ({ record }: NonNullable<typeof seen>) =>
+        record.checks
+          .filter(({ source }) => ['TCP_INFO', 'sock_diag', 'process', 'scenario'].includes(source))
+          .map(({ what, observed }) => [what, observed]);
+      t.deepEqual(unseen && held(unseen), seen && held(seen));
+      t.deepEqual(unseen?.frames, []);
+    });
+  }
+}
+
+inNamespace('an observer that fails ends the run with its error', async (t) => {
+  const { record } = await observed(
+    altered({
+      async run({ server, reach }) {
+        await server.listen();
+        await loopbackDown();
+        await reach({ server: 'ESTABLISHED' });
+      },
+    }),
+    'raw',
+  );
+  t.is(record.verdict, 'inconclusive');
+  t.regex(record.reason ?? '', /ENETDOWN/);
+});
+
+const lostFrames = (record: RunRecord): number =>
+  record.observers.find(({ name }) => name === 'capture')?.lost ?? 0;
+
+inNamespace('what others send costs the capture nothing', async (t) => {
+  const beside = altered({
+    async run(stage) {
+      await closeWait.run(stage);
+      await flood();
+    },
+  });
+  const { record } = await observed(beside, 'raw');
+  t.is(record.verdict, 'reproduced', record.reason);
+  t.is(lostFrames(record), 0);
+});
+
+inNamespace('a capture that lost frames speaks against no run', async (t) => {
+  const flooded = altered({
+    async run(stage) {
+      await closeWait.run(stage);
+      await flood(stage.server.address?.port);
+    },
+  });
+  const { record } = await observed(flooded, 'raw');
+  t.true(lostFrames(record) > 0);
+  t.is(record.verdict, 'reproduced', record.reason);
+
+  const gaps = await observed({ ...flooded, segments: [...closeWait.segments, 'R'] }, 'raw');
+  t.true(lostFrames(gaps.record) > 0);
+  t.is(gaps.record.verdict, 'inconclusive');
+  t.false(gaps.record.ok);
+  t.regex(gaps.record.reason ?? '', /^segments of the connection: .* \(capture\)$/);
+});
