@@ -1,6 +1,7 @@
 import * as sys from '../syscall/sys.js';
 import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
-import { encodeDump, encodeGet, NetlinkCursor, NLMSG_ERROR } from '../tcp/inet-diag.js';
+import { encodeDump, encodeGet } from '../tcp/inet-diag.js';
+import { NetlinkCursor, NLMSG_ERROR } from '../tcp/netlink.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
 import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
 

@@ -1,27 +1,17 @@
 import { AF_INET, AF_INET6, type Endpoint, type Family, parseAddress } from './address.js';
+import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSGHDR_SIZE } from './netlink.js';
 
-/** Message types: linux/netlink.h, linux/inet_diag.h, linux/sock_diag.h. */
-export const NLMSG_NOOP = 1;
-export const NLMSG_ERROR = 2;
-export const NLMSG_DONE = 3;
-export const NLMSG_OVERRUN = 4;
+/** Message types: linux/inet_diag.h, linux/sock_diag.h. */
 export const TCPDIAG_GETSOCK = 18;
 export const SOCK_DIAG_BY_FAMILY = 20;
 export const SOCK_DESTROY = 21;
-
-/** Message flags: linux/netlink.h. NLM_F_DUMP_INTR marks a dump that changes cut through. */
-export const NLM_F_REQUEST = 0x1;
-export const NLM_F_ACK = 0x4;
-export const NLM_F_DUMP_INTR = 0x10;
-export const NLM_F_DUMP = 0x300;
 
 /** Attribute types: linux/inet_diag.h. */
 export const INET_DIAG_INFO = 2;
 export const INET_DIAG_SKMEMINFO = 7;
 export const INET_DIAG_SHUTDOWN = 8;
 
-/** `struct nlmsghdr`, `struct inet_diag_req_v2`, `struct inet_diag_msg`: sizes in bytes. */
-export const NLMSGHDR_SIZE = 16;
+/** `struct inet_diag_req_v2`, `struct inet_diag_msg`: sizes in bytes. */
 export const INET_DIAG_REQ_SIZE = 56;
 export const INET_DIAG_MSG_SIZE = 72;
 const SOCKID_SIZE = 48;
@@ -178,86 +168,4 @@ function addressBytes(address: string, family: Family): Uint8Array {
     throw new TypeError(`not an IPv${family === AF_INET ? 4 : 6} address: ${address}`);
   }
   return bytes;
-}
-
-/**
- * Walks the netlink messages in one received chunk without making an object for each.
- *
- * `while (cursor.next())` moves from message to message; `type`, `flags`, `offset` (of the payload)
- * and `end` (of the message) then describe the one it stands on. A header that is cut short, shorter
- * than itself or longer than the chunk ends the walk and is named in `malformed`.
- *
- * Messages are in host byte order, read as little-endian (x64, arm64).
- */
-export class NetlinkCursor {
-  type = 0;
-  flags = 0;
-  sequence = 0;
-  offset = 0;
-  end = 0;
-  malformed: string | undefined;
-  readonly #chunk: DataView;
-  #next = 0;
-
-  constructor(chunk: Uint8Array) {
-    this.#chunk = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
-  }
-
-  next(): boolean {
-    const chunk = this.#chunk;
-    const start = this.#next;
-    const left = chunk.byteLength - start;
-    if (left <= 0) return false;
-    if (left < NLMSGHDR_SIZE) return this.#stop('header cut short', start);
-    const length = chunk.getUint32(start, true);
-    if (length < NLMSGHDR_SIZE) return this.#stop(`length ${length} under 16`, start);
-    if (length > left) return this.#stop(`length ${length} past the end`, start);
-    this.type = chunk.getUint16(start + 4, true);
-    this.flags = chunk.getUint16(start + 6, true);
-    this.sequence = chunk.getUint32(start + 8, true);
-    this.offset = start + NLMSGHDR_SIZE;
-    this.end = start + length;
-    this.#next = align4(this.end);
-    return true;
-  }
-
-  /** The errno, positive, that an NLMSG_ERROR or NLMSG_DONE carries; 0 is success or none given. */
-  errno(): number {
-    return this.end - this.offset < 4 ? 0 : Math.abs(this.#chunk.getInt32(this.offset, true));
-  }
-
-  #stop(reason: string, start: number): false {
-    this.malformed = `netlink message at byte ${start}: ${reason}`;
-    this.#next = this.#chunk.byteLength;
-    return false;
-  }
-}
-
-/**
- * Finds an attribute (`struct nlattr`) between two offsets; undefined where it is not, or where the
- * attributes before it are malformed. The result shares the message's memory.
- */
-export function findAttribute(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  type: number,
-): Uint8Array | undefined {
-  const limit = Math.min(end, bytes.length);
-  let offset = start;
-  while (offset + 4 <= limit) {
-    const length = u16(bytes, offset);
-    if (length < 4 || offset + length > limit) break;
-    if (u16(bytes, offset + 2) === type) return bytes.subarray(offset + 4, offset + length);
-    offset = align4(offset + length);
-  }
-  return;
-}
-
-function align4(offset: number): number {
-  return (offset + 3) & ~3;
-}
-
-function u16(bytes: Uint8Array, offset: number): number {
-  return (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8);
 }

@@ -1,11 +1,16 @@
 import { type Endpoint, formatAddress } from './address.js';
 import {
   inetDiagMsg as field,
-  findAttribute,
   INET_DIAG_INFO,
   INET_DIAG_MSG_SIZE,
   INET_DIAG_SHUTDOWN,
   INET_DIAG_SKMEMINFO,
+  SOCK_DIAG_BY_FAMILY,
+  TCPDIAG_GETSOCK,
+} from './inet-diag.js';
+import { decodeTcpInfo, type TcpInfo } from './info.js';
+import {
+  findAttribute,
   NetlinkCursor,
   NLM_F_DUMP_INTR,
   NLMSG_DONE,
@@ -13,10 +18,7 @@ import {
   NLMSG_NOOP,
   NLMSG_OVERRUN,
   NLMSGHDR_SIZE,
-  SOCK_DIAG_BY_FAMILY,
-  TCPDIAG_GETSOCK,
-} from './inet-diag.js';
-import { decodeTcpInfo, type TcpInfo } from './info.js';
+} from './netlink.js';
 import { stateName, type TcpState } from './states.js';
 
 /** The timer a socket waits on; `on` is retransmission, loss probe or reordering (ss(8)). */
