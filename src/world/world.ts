@@ -1,52 +1,29 @@
-import { fstatSync, readFileSync, statSync } from 'node:fs';
-import * as sys from '../syscall/sys.js';
+import type * as sys from '../syscall/sys.js';
+import { loopbackAddresses } from './addresses.js';
+import type { Addresses, Host } from './host.js';
+import { Interfaces } from './interfaces.js';
+import { hasIpv6, Namespace } from './namespace.js';
+import { type Privilege, privilege } from './privilege.js';
 
-/** How much this process may do: see ARCHITECTURE.md, privileges. */
-export type Privilege = 'root' | 'user-namespace' | 'plain';
+export { type Privilege, privilege };
 
 /** What a world is: a network namespace of its own, or the network the process was started in. */
 export type WorldKind = 'namespace' | 'host';
 
-/** Tells the privilege of this process: root of the machine, root of a user namespace, or neither. */
-export function privilege(): Privilege {
-  if (process.geteuid?.() !== 0) return 'plain';
-  // The first user namespace maps every user to itself (user_namespaces(7)).
-  const [inside, outside, count] = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/);
-  return inside === '0' && outside === '0' && count === '4294967295' ? 'root' : 'user-namespace';
-}
-
-const IFREQ_NAME = 16;
-
-/** Sets IFF_UP on an interface of the actor's namespace (netdevice(7)). */
-async function bringUp(actor: sys.Actor, name: string): Promise<void> {
-  const ifreq = new Uint8Array(40);
-  ifreq.set(new TextEncoder().encode(name));
-  const fd = await actor.socket(sys.AF_INET, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC);
-  try {
-    await actor.ioctl(fd, sys.SIOCGIFFLAGS, ifreq);
-    const flags = new DataView(ifreq.buffer);
-    flags.setInt16(IFREQ_NAME, flags.getInt16(IFREQ_NAME, true) | sys.IFF_UP, true);
-    await actor.ioctl(fd, sys.SIOCSIFFLAGS, ifreq);
-  } finally {
-    await actor.close(fd);
-  }
-}
-
 /**
- * Where an experiment happens. A world of kind `namespace` is a network namespace with nothing in it but `lo`; it dies
- * with the last thread and process in it, whatever becomes of this one, so nothing is ever left to clean up.
+ * Where an experiment happens on one host: both ends of a connection are on its loopback. A world of kind `namespace` has
+ * nothing in it but `lo`, with addresses of its own besides the usual.
  */
-export class World implements AsyncDisposable {
+export class World implements Host, AsyncDisposable {
   readonly kind: WorldKind;
-  readonly privilege: Privilege;
-  readonly #netns: number;
-  readonly #actors = new Set<sys.Actor>();
-  #closed = false;
+  readonly privilege: Privilege = privilege();
+  readonly addresses: Addresses;
+  readonly #namespace: Namespace;
 
-  private constructor(kind: WorldKind, netns: number) {
+  private constructor(kind: WorldKind, namespace: Namespace, addresses: Addresses) {
     this.kind = kind;
-    this.privilege = privilege();
-    this.#netns = netns;
+    this.#namespace = namespace;
+    this.addresses = addresses;
   }
 
   /**
@@ -54,56 +31,55 @@ export class World implements AsyncDisposable {
    * one.
    */
   static async open(kind: WorldKind): Promise<World> {
-    if (kind === 'host') return new World('host', -1);
-    await using maker = await sys.Actor.start({ name: 'world' });
-    await maker.unshare(sys.CLONE_NEWNET);
-    await bringUp(maker, 'lo');
-    return new World(
-      'namespace',
-      await maker.open('/proc/thread-self/ns/net', sys.O_RDONLY | sys.O_CLOEXEC),
-    );
-  }
-
-  /** The inode of this world's network namespace: what tells it from all others (lsns(8), nsfs). */
-  get inode(): number {
-    return this.#netns < 0 ? statSync('/proc/self/ns/net').ino : fstatSync(this.#netns).ino;
-  }
-
-  /**
-   * Writes a setting of this world's own network namespace; `path` is below /proc/sys. Refuses in a world of kind `host`:
-   * there it would be somebody else's. Throws SyscallError.
-   */
-  async setSysctl(path: string, value: string): Promise<void> {
-    if (this.kind === 'host') throw new Error(`${path} belongs to the host, and is left alone`);
-    // Which namespace /proc/sys/net shows is decided by the thread that opens it.
-    await using actor = await this.#start('sysctl');
-    const fd = await actor.open(`/proc/sys/${path}`, sys.O_WRONLY | sys.O_CLOEXEC);
+    const ipv6 = hasIpv6();
+    if (kind === 'host') {
+      const shared = { 4: '127.0.0.1', 6: ipv6 ? '::1' : undefined };
+      return new World('host', Namespace.current(), shared);
+    }
+    const namespace = await Namespace.open();
     try {
-      await actor.write(fd, value);
-    } finally {
-      await actor.close(fd);
+      const own = loopbackAddresses(namespace.inode);
+      const addresses = ipv6 ? own : { ...own, 6: undefined };
+      await namespace.during('world', async (actor) => {
+        using interfaces = await Interfaces.open(actor);
+        await interfaces.setUp('lo');
+        // With a route of its own: what is sent to it is sent from it.
+        await interfaces.addAddress('lo', addresses[4], 32);
+        if (addresses[6] !== undefined) await interfaces.addAddress('lo', addresses[6], 128);
+      });
+      return new World('namespace', namespace, addresses);
+    } catch (error) {
+      await namespace.close();
+      throw error;
     }
   }
 
-  /** Starts an actor in this world; it is stopped with the world at the latest. */
-  async actor(name: string): Promise<sys.Actor> {
-    const actor = await this.#start(name);
-    this.#actors.add(actor);
-    return actor;
+  /** The host that plays the client: the only one there is. */
+  get client(): Host {
+    return this;
   }
 
-  #start(name: string): Promise<sys.Actor> {
-    // The descriptor's number may be somebody else's by now.
-    if (this.#closed) throw new Error('the world is closed');
-    return sys.Actor.start({ name, netns: this.#netns });
+  /** The host that plays the server: the only one there is. */
+  get server(): Host {
+    return this;
+  }
+
+  get inode(): number {
+    return this.#namespace.inode;
+  }
+
+  /** Refuses in a world of kind `host`: there a setting would be somebody else's. */
+  setSysctl(path: string, value: string): Promise<void> {
+    return this.#namespace.setSysctl(path, value);
+  }
+
+  actor(name: string): Promise<sys.Actor> {
+    return this.#namespace.actor(name);
   }
 
   /** Stops the actors, newest first, and lets the namespace go. Idempotent. */
-  async close(): Promise<void> {
-    const first = !this.#closed;
-    this.#closed = true;
-    for (const actor of [...this.#actors].reverse()) await actor.stop();
-    if (this.#netns >= 0 && first) sys.close(this.#netns);
+  close(): Promise<void> {
+    return this.#namespace.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

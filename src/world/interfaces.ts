@@ -1,0 +1,196 @@
+import * as sys from '../syscall/sys.js';
+import { decodeFamily, encodeFeaturesOff, encodeGetFamily } from '../tcp/ethtool.js';
+import {
+  encodeNetlinkAddress,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  NetlinkCursor,
+  NLMSG_ERROR,
+} from '../tcp/netlink.js';
+import {
+  decodeLink,
+  encodeGetLink,
+  encodeNewAddress,
+  encodeNewNeighbour,
+  encodeNewVeth,
+  encodeSetLink,
+  IFF_RUNNING,
+  IFF_UP,
+  type Link,
+  RTM_NEWLINK,
+  RTMGRP_LINK,
+  type VethEnd,
+} from '../tcp/rtnetlink.js';
+
+/** Room for the answer to one request: a link with all that the kernel tells of it takes 2 KiB. */
+const ROOM = 16_384;
+const DEADLINE_MS = 10_000;
+
+/** Segmentation offload needs the checksum's, and goes with it. */
+const OFFLOADS = ['tx-checksum-ip-generic'] as const;
+
+/**
+ * The interfaces of one network namespace, over rtnetlink(7) and ethtool's netlink. Every request is made on the actor
+ * whose namespace it is, and ends as one: its error carries the kernel's own words besides the errno.
+ */
+export class Interfaces implements Disposable {
+  readonly #actor: sys.Actor;
+  readonly #fds = new sys.Descriptors();
+  readonly #route: number;
+  #sequence = 0;
+
+  private constructor(actor: sys.Actor, route: number) {
+    this.#actor = actor;
+    this.#route = this.#fds.own(route);
+  }
+
+  /** Opens the interfaces of the actor's namespace. The actor stays the caller's. Throws SyscallError. */
+  static async open(actor: sys.Actor): Promise<Interfaces> {
+    using fds = new sys.Descriptors();
+    const route = await openNetlink(actor, fds, sys.NETLINK_ROUTE);
+    return new Interfaces(actor, fds.release(route));
+  }
+
+  /** Makes a pair of interfaces, each the other's wire. Either may go to another namespace. Throws SyscallError. */
+  async createVeth(end: VethEnd, peer: VethEnd): Promise<void> {
+    const what = `${end.name} and ${peer.name}`;
+    await this.#request('RTM_NEWLINK', what, (sequence) => encodeNewVeth(sequence, end, peer));
+  }
+
+  /** Sets IFF_UP. Packets pass when it is running, too. Throws SyscallError. */
+  async setUp(name: string): Promise<void> {
+    const { index } = await this.find(name);
+    await this.#request('RTM_NEWLINK', name, (sequence) => encodeSetLink(sequence, index, true));
+  }
+
+  /** Gives an interface an address, usable at once. Throws SyscallError. */
+  async addAddress(name: string, address: string, prefixLength: number): Promise<void> {
+    const { index } = await this.find(name);
+    await this.#request('RTM_NEWADDR', `${address} on ${name}`, (sequence) =>
+      encodeNewAddress(sequence, { index, address, prefixLength }),
+    );
+  }
+
+  /** Says for good which link address an address has: nobody asks with ARP or ND. Throws SyscallError. */
+  async addNeighbour(name: string, address: string, linkAddress: string): Promise<void> {
+    const { index } = await this.find(name);
+    await this.#request('RTM_NEWNEIGH', `${address} on ${name}`, (sequence) =>
+      encodeNewNeighbour(sequence, { index, address, linkAddress }),
+    );
+  }
+
+  /** What an interface is now. Throws SyscallError, ENODEV where there is none. */
+  async find(name: string): Promise<Link> {
+    const answer = await this.#request('RTM_GETLINK', name, (sequence) =>
+      encodeGetLink(sequence, name),
+    );
+    const link = decodeLink(answer);
+    if (link === undefined) throw new Error(`RTM_GETLINK: ${answer.length} bytes about ${name}`);
+    return link;
+  }
+
+  /**
+   * Waits until an interface passes packets: a fresh one is up before it runs, and loses what is sent in between. The kernel
+   * tells of the change; nobody asks twice. Fails after ten seconds.
+   */
+  async running(name: string): Promise<Link> {
+    using fds = new sys.Descriptors();
+    const actor = this.#actor;
+    const news = fds.own(
+      await actor.socket(sys.AF_NETLINK, sys.SOCK_RAW | sys.SOCK_CLOEXEC, sys.NETLINK_ROUTE),
+    );
+    // First to listen, then to ask: a change in between is heard.
+    await actor.bind(news, encodeNetlinkAddress(RTMGRP_LINK));
+    let link = await this.find(name);
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const bytes = new Uint8Array(ROOM);
+    while (!isRunning(link)) {
+      const seen = link.flags;
+      const length = await actor.recv(news, bytes, { signal }).catch((cause: unknown) => {
+        const flags = `flags 0x${seen.toString(16)}`;
+        throw new Error(`${name} is not running after ${DEADLINE_MS / 1000} s: ${flags}`, {
+          cause,
+        });
+      });
+      link = newestOf(bytes.subarray(0, length), link);
+    }
+    return link;
+  }
+
+  /**
+   * Switches off what a veth leaves to its peer: checksums, and with them segmentation. What is captured on it, or forwarded
+   * by a program, then is as it would be on a wire: a segment is a frame, and its checksum is right. Over
+   * ethtool's netlink, because SIOCETHTOOL takes a pointer. Throws SyscallError.
+   */
+  async switchOffloadOff(name: string): Promise<void> {
+    using fds = new sys.Descriptors();
+    const fd = await openNetlink(this.#actor, fds, sys.NETLINK_GENERIC);
+    const answer = await this.#request(
+      'CTRL_CMD_GETFAMILY',
+      'ethtool',
+      (sequence) => encodeGetFamily(sequence, 'ethtool'),
+      fd,
+    );
+    const family = decodeFamily(answer);
+    if (family === undefined) throw new Error('CTRL_CMD_GETFAMILY: an answer without a number');
+    await this.#request(
+      'ETHTOOL_MSG_FEATURES_SET',
+      name,
+      (sequence) => encodeFeaturesOff(family, sequence, name, OFFLOADS),
+      fd,
+    );
+  }
+
+  /** Sends a request and takes its answer: the payload of a message, or nothing where it was done. */
+  async #request(
+    type: string,
+    what: string,
+    encode: (sequence: number) => Uint8Array,
+    fd = this.#route,
+  ): Promise<Uint8Array> {
+    const sequence = ++this.#sequence;
+    await this.#actor.send(fd, encode(sequence));
+    const bytes = new Uint8Array(ROOM);
+    const cursor = new NetlinkCursor(bytes.subarray(0, await this.#actor.recv(fd, bytes)));
+    if (!cursor.next() || cursor.sequence !== sequence) {
+      throw new Error(`${type}: ${cursor.malformed ?? 'an answer to something else'}`);
+    }
+    if (cursor.type !== NLMSG_ERROR) return bytes.subarray(cursor.offset, cursor.end);
+    const errno = cursor.errno();
+    if (errno === 0) return new Uint8Array();
+    const words = cursor.explanation();
+    const path = words === undefined ? what : `${what}: ${words}`;
+    throw new sys.SyscallError(type, -errno, { path });
+  }
+
+  [Symbol.dispose](): void {
+    this.#fds[Symbol.dispose]();
+  }
+}
+
+/** A netlink socket whose errors come in words. */
+async function openNetlink(
+  actor: sys.Actor,
+  fds: sys.Descriptors,
+  protocol: number,
+): Promise<number> {
+  const fd = fds.own(await actor.socket(sys.AF_NETLINK, sys.SOCK_RAW | sys.SOCK_CLOEXEC, protocol));
+  await actor.setsockopt(fd, sys.SOL_NETLINK, NETLINK_EXT_ACK, 1);
+  await actor.setsockopt(fd, sys.SOL_NETLINK, NETLINK_CAP_ACK, 1);
+  return fd;
+}
+
+const isRunning = ({ flags }: Link): boolean =>
+  (flags & IFF_UP) !== 0 && (flags & IFF_RUNNING) !== 0;
+
+/** The last that a chunk of news says of a link; what was known, where it says nothing. */
+function newestOf(chunk: Uint8Array, known: Link): Link {
+  let newest = known;
+  const cursor = new NetlinkCursor(chunk);
+  while (cursor.next()) {
+    if (cursor.type !== RTM_NEWLINK) continue;
+    const link = decodeLink(chunk.subarray(cursor.offset, cursor.end));
+    if (link?.index === known.index) newest = link;
+  }
+  return newest;
+}

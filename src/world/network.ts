@@ -1,0 +1,123 @@
+import type * as sys from '../syscall/sys.js';
+import { networkAddresses, PREFIX_LENGTHS } from './addresses.js';
+import type { Addresses, Host } from './host.js';
+import { Interfaces } from './interfaces.js';
+import { hasIpv6, Namespace } from './namespace.js';
+import { type Privilege, privilege } from './privilege.js';
+
+/** A host of a network; its interface is `eth0`. */
+export class NetworkHost implements Host {
+  readonly namespace: Namespace;
+  readonly addresses: Addresses;
+  /** Of `eth0`. */
+  readonly linkAddress: string;
+
+  constructor(namespace: Namespace, addresses: Addresses, linkAddress: string) {
+    this.namespace = namespace;
+    this.addresses = addresses;
+    this.linkAddress = linkAddress;
+  }
+
+  get inode(): number {
+    return this.namespace.inode;
+  }
+
+  actor(name: string): Promise<sys.Actor> {
+    return this.namespace.actor(name);
+  }
+
+  setSysctl(path: string, value: string): Promise<void> {
+    return this.namespace.setSysctl(path, value);
+  }
+}
+
+const ETH0 = 'eth0';
+// Locally administered, so no vendor's; telling in a capture.
+const LINK_ADDRESSES = { client: '02:00:00:00:00:01', server: '02:00:00:00:00:02' } as const;
+
+/** Two hosts, each a network namespace, and the wire between their `eth0`: a veth pair. */
+export class Network implements AsyncDisposable {
+  readonly kind = 'network';
+  readonly privilege: Privilege = privilege();
+  readonly client: NetworkHost;
+  readonly server: NetworkHost;
+  readonly #namespaces: readonly Namespace[];
+
+  private constructor(client: NetworkHost, server: NetworkHost, namespaces: readonly Namespace[]) {
+    this.client = client;
+    this.server = server;
+    this.#namespaces = namespaces;
+  }
+
+  /**
+   * Opens two hosts that reach each other over IPv4 and IPv6. Throws SyscallError, EPERM from unshare, where this process
+   * may not make namespaces.
+   */
+  static async open(): Promise<Network> {
+    const namespaces: Namespace[] = [];
+    try {
+      const client = await openHost('client', namespaces);
+      const server = await openHost('server', namespaces, client.inode);
+      await client.namespace.during('veth', async (actor) => {
+        using interfaces = await Interfaces.open(actor);
+        const { netns } = server.namespace;
+        const { linkAddress } = server;
+        await interfaces.createVeth(
+          { name: ETH0, linkAddress: client.linkAddress },
+          { name: ETH0, linkAddress, netns },
+        );
+      });
+      // Both are up before either can run.
+      await Promise.all([attach(client, server), attach(server, client)]);
+      return new Network(client, server, namespaces);
+    } catch (error) {
+      await closeAll(namespaces);
+      throw error;
+    }
+  }
+
+  /** Lets the hosts go, with the actors and programs that live there. Idempotent. */
+  close(): Promise<void> {
+    return closeAll(this.#namespaces);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Makes a host without a wire; `network` is the inode that names the network, by default its own. */
+async function openHost(
+  end: 'client' | 'server',
+  namespaces: Namespace[],
+  network?: number,
+): Promise<NetworkHost> {
+  const namespace = await Namespace.open();
+  namespaces.push(namespace);
+  const own = networkAddresses(network ?? namespace.inode, end === 'client' ? 1 : 2);
+  const ipv6 = hasIpv6();
+  // No link-local addresses: they would send of their own accord, and nobody asked for them.
+  if (ipv6) await namespace.setSysctl('net/ipv6/conf/default/addr_gen_mode', '1');
+  return new NetworkHost(namespace, ipv6 ? own : { ...own, 6: undefined }, LINK_ADDRESSES[end]);
+}
+
+/** Sets up a host's end of the wire, and waits until it carries. */
+function attach({ namespace, addresses }: NetworkHost, peer: NetworkHost): Promise<void> {
+  return namespace.during('attach', async (actor) => {
+    using interfaces = await Interfaces.open(actor);
+    await interfaces.setUp('lo');
+    await interfaces.switchOffloadOff(ETH0);
+    await interfaces.setUp(ETH0);
+    for (const version of [4, 6] as const) {
+      const [own, other] = [addresses[version], peer.addresses[version]];
+      if (own === undefined || other === undefined) continue;
+      await interfaces.addAddress(ETH0, own, PREFIX_LENGTHS[version]);
+      await interfaces.addNeighbour(ETH0, other, peer.linkAddress);
+    }
+    await interfaces.running(ETH0);
+  });
+}
+
+async function closeAll(namespaces: readonly Namespace[]): Promise<void> {
+  for (const namespace of [...namespaces].reverse()) await namespace.close();
+}
