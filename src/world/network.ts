@@ -1,7 +1,9 @@
 import type * as sys from '../syscall/sys.js';
+import type { VethEnd } from '../tcp/rtnetlink.js';
 import { networkAddresses, PREFIX_LENGTHS } from './addresses.js';
 import type { Addresses, Host } from './host.js';
 import { Interfaces } from './interfaces.js';
+import { Link } from './link.js';
 import { hasIpv6, Namespace } from './namespace.js';
 import { type Privilege, privilege } from './privilege.js';
 
@@ -35,55 +37,113 @@ const ETH0 = 'eth0';
 // Locally administered, so no vendor's; telling in a capture.
 const LINK_ADDRESSES = { client: '02:00:00:00:00:01', server: '02:00:00:00:00:02' } as const;
 
-/** Two hosts, each a network namespace, and the wire between their `eth0`: a veth pair. */
+/** How two hosts are joined. */
+export interface NetworkOptions {
+  /** Puts the wire into this process's hands: see Link. Left out: the kernel's own, which loses nothing. */
+  readonly link?: boolean;
+}
+
+/** A network whose wire is in our hands. */
+export type LinkedNetwork = Network & { readonly link: Link };
+
+/**
+ * Two hosts, each a network namespace, and the wire between their `eth0`: a veth pair, or two with a program between them
+ * in a namespace of its own. There is no offload, so a frame on it is a segment with its checksum.
+ */
 export class Network implements AsyncDisposable {
   readonly kind = 'network';
   readonly privilege: Privilege = privilege();
   readonly client: NetworkHost;
   readonly server: NetworkHost;
+  readonly link: Link | undefined;
   readonly #namespaces: readonly Namespace[];
 
-  private constructor(client: NetworkHost, server: NetworkHost, namespaces: readonly Namespace[]) {
+  private constructor(
+    client: NetworkHost,
+    server: NetworkHost,
+    link: Link | undefined,
+    namespaces: readonly Namespace[],
+  ) {
     this.client = client;
     this.server = server;
+    this.link = link;
     this.#namespaces = namespaces;
   }
 
   /**
    * Opens two hosts that reach each other over IPv4 and IPv6. Throws SyscallError, EPERM from unshare, where this process
    * may not make namespaces.
+   *
+   * @example
+   * await using network = await Network.open({ link: true });
+   * const lost = network.link.drop({ from: 'client', flags: 'F', nth: 1 });
    */
-  static async open(): Promise<Network> {
+  static open(options: NetworkOptions & { readonly link: true }): Promise<LinkedNetwork>;
+  static open(options?: NetworkOptions): Promise<Network>;
+  static async open({ link: linked = false }: NetworkOptions = {}): Promise<Network> {
     const namespaces: Namespace[] = [];
     try {
       const client = await openHost('client', namespaces);
       const server = await openHost('server', namespaces, client.inode);
-      await client.namespace.during('veth', async (actor) => {
-        using interfaces = await Interfaces.open(actor);
-        const { netns } = server.namespace;
-        const { linkAddress } = server;
-        await interfaces.createVeth(
-          { name: ETH0, linkAddress: client.linkAddress },
-          { name: ETH0, linkAddress, netns },
-        );
-      });
-      // Both are up before either can run.
-      await Promise.all([attach(client, server), attach(server, client)]);
-      return new Network(client, server, namespaces);
+      if (!linked) {
+        await joinHosts(client, server);
+        return new Network(client, server, undefined, namespaces);
+      }
+      const middle = await Namespace.open();
+      namespaces.push(middle);
+      await joinThrough(middle, client, server);
+      return new Network(client, server, await Link.open(middle), namespaces);
     } catch (error) {
       await closeAll(namespaces);
       throw error;
     }
   }
 
-  /** Lets the hosts go, with the actors and programs that live there. Idempotent. */
-  close(): Promise<void> {
-    return closeAll(this.#namespaces);
+  /** Lets the hosts go, with the actors and programs that live there, and the link. Idempotent. */
+  async close(): Promise<void> {
+    await this.link?.close();
+    await closeAll(this.#namespaces);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The host's end of a veth pair that is made in another namespace. */
+const endOf = ({ namespace: { netns }, linkAddress }: NetworkHost): VethEnd => ({
+  name: ETH0,
+  linkAddress,
+  netns,
+});
+
+/** Joins two hosts by one veth pair. */
+async function joinHosts(client: NetworkHost, server: NetworkHost): Promise<void> {
+  await client.namespace.during('veth', async (actor) => {
+    using interfaces = await Interfaces.open(actor);
+    await interfaces.createVeth(endOf(client), endOf(server));
+  });
+  // An end runs when the other is up.
+  await Promise.all([attach(client, server), attach(server, client)]);
+}
+
+/** Joins each of two hosts to a namespace between them; its interfaces have the names of the ends they lead to. */
+async function joinThrough(
+  middle: Namespace,
+  client: NetworkHost,
+  server: NetworkHost,
+): Promise<void> {
+  // Its own stack is to stay out of it.
+  if (hasIpv6()) await middle.setSysctl('net/ipv6/conf/default/disable_ipv6', '1');
+  await middle.during('veth', async (actor) => {
+    using interfaces = await Interfaces.open(actor);
+    for (const [name, host] of Object.entries({ client, server })) {
+      await interfaces.createVeth({ name }, endOf(host));
+      await interfaces.switchOffloadOff(name);
+      await interfaces.setUp(name);
+    }
+  });
+  await Promise.all([attach(client, server), attach(server, client)]);
 }
 
 /** Makes a host without a wire; `network` is the inode that names the network, by default its own. */
