@@ -91,9 +91,9 @@ export class Interfaces implements Disposable {
 
   /**
    * Waits until an interface passes packets: a fresh one is up before it runs, and loses what is sent in between. The kernel
-   * tells of the change; nobody asks twice. Fails after ten seconds.
+   * tells of the change; nobody asks twice. Fails after a deadline, with what was seen instead.
    */
-  async running(name: string): Promise<Link> {
+  async running(name: string, deadlineMs = DEADLINE_MS): Promise<Link> {
     using fds = new sys.Descriptors();
     const actor = this.#actor;
     const news = fds.own(
@@ -102,13 +102,13 @@ export class Interfaces implements Disposable {
     // First to listen, then to ask: a change in between is heard.
     await actor.bind(news, encodeNetlinkAddress(RTMGRP_LINK));
     let link = await this.find(name);
-    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const signal = AbortSignal.timeout(deadlineMs);
     const bytes = new Uint8Array(ROOM);
     while (!isRunning(link)) {
       const seen = link.flags;
       const length = await actor.recv(news, bytes, { signal }).catch((cause: unknown) => {
         const flags = `flags 0x${seen.toString(16)}`;
-        throw new Error(`${name} is not running after ${DEADLINE_MS / 1000} s: ${flags}`, {
+        throw new Error(`${name} is not running after ${deadlineMs} ms: ${flags}`, {
           cause,
         });
       });

@@ -11,6 +11,16 @@ const BATCH = 64;
 /** No room in a queue; the interface, or its peer, not up. */
 const LOSSES = new Set(['EAGAIN', 'ENOBUFS', 'ENETDOWN']);
 
+/** As much room for arrivals as can be had: root of a user namespace gets what net.core.rmem_max allows. */
+function makeRoom(fd: number): void {
+  try {
+    sys.setOption(fd, 'SO_RCVBUFFORCE', QUEUE_BYTES);
+  } catch (error) {
+    if (!(error instanceof sys.SyscallError && error.code === 'EPERM')) throw error;
+    sys.setOption(fd, 'SO_RCVBUF', QUEUE_BYTES);
+  }
+}
+
 /**
  * An interface as a program has it that plays its peer: frames in, frames out, past the namespace's own stack. An actor
  * waits for the first frame of a batch; the rest, and what is sent, needs no waiting.
@@ -38,7 +48,7 @@ export class PacketPort {
       // Protocol 0 receives nothing until bind says what and where.
       const fd = fds.own(await actor.socket(sys.AF_PACKET, sys.SOCK_RAW | sys.SOCK_CLOEXEC, 0));
       await actor.setsockopt(fd, sys.SOL_PACKET, sys.PACKET_IGNORE_OUTGOING, 1);
-      await actor.setsockopt(fd, sys.SOL_SOCKET, sys.SO_RCVBUFFORCE, QUEUE_BYTES);
+      makeRoom(fd);
       await actor.bind(fd, encodePacketAddress(index, sys.ETH_P_ALL));
       return new PacketPort(actor, fds.release(fd), ETHERNET_HEADER + mtu);
     } catch (error) {

@@ -1,33 +1,23 @@
 /** The command as a plain user has it: in namespaces of its own, or where they are forbidden on the host's loopback. */
-import { chmodSync, cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { chmodSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { Program, scratch } from '../driver/programs.js';
 import { Traces } from '../experiment/traces.js';
+import { installed, noPlainUser, PLAIN } from '../fixture/installed.js';
 import { until } from '../fixture/until.js';
 import { noOtherUser, noUserNamespace, testUnless } from '../world/ability.js';
-import { CLI, finished, PACKAGE } from './closewait.js';
+import { CLI, finished } from './closewait.js';
 
 const isRoot = process.geteuid?.() === 0;
-const PLAIN = isRoot ? 'setpriv --reuid 65534 --regid 65534 --clear-groups'.split(' ') : [];
 // Root's rights stay behind in the namespace that forbids, before the program starts.
 const FORBID =
   'echo 0 > /proc/sys/user/max_user_namespaces && echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"';
 const DROP = 'setpriv --ambient-caps=-all --inh-caps=-all --bounding-set=-all'.split(' ');
-const cannot = isRoot ? noOtherUser : undefined;
+const cannot = noPlainUser;
 
-/** A copy of the package that any user can read; the path of its command. */
-function installed(t: ExecutionContext): string {
-  if (!isRoot) return CLI;
-  const directory = scratch(t);
-  chmodSync(directory, 0o755);
-  for (const path of ['dist/src', 'package.json', 'build/Release/closewait.node', 'src/driver']) {
-    mkdirSync(join(directory, path, '..'), { recursive: true });
-    cpSync(join(PACKAGE, path), join(directory, path), { recursive: true });
-  }
-  symlinkSync(join(PACKAGE, 'node_modules'), join(directory, 'node_modules'));
-  return join(directory, 'dist', 'src', 'cli.js');
-}
+/** The command, where any user can run it. */
+const commandIn = (t: ExecutionContext): string => join(installed(t), 'dist', 'src', 'cli.js');
 
 const run = (cli: string, ...args: string[]): string[] => [process.execPath, cli, 'run', ...args];
 
@@ -35,7 +25,7 @@ testUnless(
   cannot ?? noUserNamespace,
   'a plain user: close-wait in namespaces of its own',
   async (t) => {
-    const cli = installed(t);
+    const cli = commandIn(t);
     for (const driver of ['program', 'raw']) {
       const command = [...PLAIN, ...run(cli, 'close-wait', '--driver', driver, '--json')];
       const { code, stdout, stderr } = finished(command);
@@ -62,7 +52,7 @@ testUnless(
   cannot ?? noUserNamespace,
   'a plain user: the whole catalogue, and --pcap',
   async (t) => {
-    const cli = installed(t);
+    const cli = commandIn(t);
     const all = finished([...PLAIN, ...run(cli, '--json')]);
     t.is(all.code, 0, all.stderr);
     for (const record of JSON.parse(all.stdout)) t.is(record.verdict, 'reproduced', record.reason);
@@ -83,7 +73,7 @@ testUnless(
   cannot ?? noUserNamespace,
   'a plain user: exit codes come out of the namespaces',
   async (t) => {
-    const cli = installed(t);
+    const cli = commandIn(t);
     const unwritable = finished([
       ...[...PLAIN, ...run(cli, 'close-wait', '--driver', 'raw'), '--pcap', '/proc/none'],
     ]);
@@ -95,7 +85,7 @@ testUnless(
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
   testUnless(cannot ?? noUserNamespace, `a plain user: ${signal} leaves nothing`, async (t) => {
     const traces = new Traces();
-    const command = [...PLAIN, ...run(installed(t), 'close-wait')];
+    const command = [...PLAIN, ...run(commandIn(t), 'close-wait')];
     const program = new Program(t, traces.marked(command));
     await until(
       () => traces.processes().some(({ argv }) => argv[0] === 'closewait-server'),
@@ -114,7 +104,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
 
 testUnless(cannot, '--host-network: no namespace, and what cannot be seen is said', async (t) => {
   const { code, stdout } = finished([
-    ...[...PLAIN, ...run(installed(t), 'close-wait', '--host-network', '--json')],
+    ...[...PLAIN, ...run(commandIn(t), 'close-wait', '--host-network', '--json')],
   ]);
   const record = JSON.parse(stdout);
   t.is(record.reason, undefined);
@@ -141,7 +131,7 @@ for (const { who, map, command, privilege } of [
     cannot ?? noUserNamespace,
     `${who} where namespaces are forbidden: on the host's loopback, said on stderr`,
     async (t) => {
-      const cli = installed(t);
+      const cli = commandIn(t);
       const forbidden = [...PLAIN, 'unshare', '-U', ...map, 'sh', '-c', FORBID, 'sh', ...command];
       const { code, stdout, stderr } = finished([
         ...forbidden,
