@@ -26,7 +26,10 @@ export const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
 export const IFLA_LINKINFO = 18;
+export const IFLA_AF_SPEC = 26;
 export const IFLA_NET_NS_FD = 28;
+export const IFLA_INET6_ADDR_GEN_MODE = 8;
+export const IN6_ADDR_GEN_MODE_NONE = 1;
 export const IFLA_INFO_KIND = 1;
 export const IFLA_INFO_DATA = 2;
 export const VETH_INFO_PEER = 1;
@@ -96,17 +99,31 @@ function ofEnd({ name, netns, linkAddress }: VethEnd): Attribute[] {
   return attributes;
 }
 
-/** Encodes RTM_NEWLINK that sets a link up or down. */
-export function encodeSetLink(sequence: number, index: number, up: boolean): Uint8Array {
+/** What can be changed of a link. */
+export interface LinkChange {
+  readonly index: number;
+  /** Up or down; left out: as it is. */
+  readonly up?: boolean;
+  /** False: it gets no IPv6 address of the kernel's own making (fe80::), and sends nothing because of one. */
+  readonly generateAddress?: false;
+}
+
+/** Encodes RTM_NEWLINK that changes a link. */
+export function encodeSetLink(
+  sequence: number,
+  { index, up, generateAddress }: LinkChange,
+): Uint8Array {
   const head = new DataView(new ArrayBuffer(IFINFOMSG_SIZE));
   head.setInt32(ifinfomsg.index, index, true);
   head.setUint32(ifinfomsg.flags, up ? IFF_UP : 0, true);
-  head.setUint32(ifinfomsg.change, IFF_UP, true);
+  head.setUint32(ifinfomsg.change, up === undefined ? 0 : IFF_UP, true);
+  const none: Attribute = [IFLA_INET6_ADDR_GEN_MODE, Uint8Array.of(IN6_ADDR_GEN_MODE_NONE)];
   return encodeMessage({
     type: RTM_NEWLINK,
     flags: NLM_F_REQUEST | NLM_F_ACK,
     sequence,
     head: new Uint8Array(head.buffer),
+    attributes: generateAddress === false ? [[IFLA_AF_SPEC, [[AF_INET6, [none]]]]] : [],
   });
 }
 

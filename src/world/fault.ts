@@ -102,12 +102,18 @@ function fits({ from, flags = '', payload }: Match, segment: Segment, sender: En
   );
 }
 
+function isFlags(flags: unknown): boolean {
+  return (
+    typeof flags === 'string' && flags !== '' && [...flags].every((each) => LETTERS.includes(each))
+  );
+}
+
 function checked(match: Match): Match {
   const { from, flags, payload, nth, count } = match;
   if (from !== undefined && from !== 'client' && from !== 'server') {
     throw new RangeError(`from must be client or server, received ${String(from)}`);
   }
-  if (flags !== undefined && (typeof flags !== 'string' || !/^[FSRP.UEW]+$/.test(flags))) {
+  if (flags !== undefined && !isFlags(flags)) {
     throw new RangeError(`flags must be letters out of ${LETTERS}, received ${String(flags)}`);
   }
   if (payload !== undefined && typeof payload !== 'boolean') {

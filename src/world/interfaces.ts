@@ -60,7 +60,20 @@ export class Interfaces implements Disposable {
   /** Sets IFF_UP. Packets pass when it is running, too. Throws SyscallError. */
   async setUp(name: string): Promise<void> {
     const { index } = await this.find(name);
-    await this.#request('RTM_NEWLINK', name, (sequence) => encodeSetLink(sequence, index, true));
+    await this.#request('RTM_NEWLINK', name, (sequence) =>
+      encodeSetLink(sequence, { index, up: true }),
+    );
+  }
+
+  /**
+   * Leaves an interface that is not up yet without an address of the kernel's making (fe80::), for which it would send of
+   * its own accord. Throws SyscallError, EAFNOSUPPORT where the kernel has no IPv6.
+   */
+  async generateNoAddress(name: string): Promise<void> {
+    const { index } = await this.find(name);
+    await this.#request('RTM_NEWLINK', name, (sequence) =>
+      encodeSetLink(sequence, { index, generateAddress: false }),
+    );
   }
 
   /** Gives an interface an address, usable at once. Throws SyscallError. */

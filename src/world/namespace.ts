@@ -1,6 +1,12 @@
 import { existsSync, fstatSync, statSync } from 'node:fs';
 import * as sys from '../syscall/sys.js';
 
+const DISABLE_IPV6 = 'net/ipv6/conf/all/disable_ipv6';
+const LONGEST_SETTING = 4096;
+
+/** Whether this kernel speaks IPv6: `ipv6.disable=1`, and kernels built without it, do not. */
+export const hasIpv6 = (): boolean => existsSync('/proc/net/if_inet6');
+
 /**
  * A network namespace and the actors in it. It has no name in the file system: it dies with the last thread, process and
  * descriptor of it, whatever becomes of this process, so nothing is ever left to clean up.
@@ -49,21 +55,48 @@ export class Namespace implements AsyncDisposable {
     return await act(actor);
   }
 
+  /** Reads a setting; `path` is below /proc/sys, in `net`. Throws SyscallError, RangeError for what is no namespace's own. */
+  getSysctl(path: string): Promise<string> {
+    return this.#withSetting(path, sys.O_RDONLY, async (actor, fd) => {
+      const buffer = new Uint8Array(LONGEST_SETTING);
+      const length = await actor.read(fd, buffer);
+      return Buffer.from(buffer.subarray(0, length)).toString().trimEnd();
+    });
+  }
+
   /**
    * Writes a setting. Only those in `net` are a namespace's own; any other is refused with a RangeError, and all of them in
    * the namespace this process was started in. Throws SyscallError.
    */
   async setSysctl(path: string, value: string): Promise<void> {
     if (this.#netns < 0) throw new Error(`${path} belongs to the host, and is left alone`);
+    await this.#withSetting(path, sys.O_WRONLY, (actor, fd) => actor.write(fd, value));
+  }
+
+  #withSetting<T>(
+    path: string,
+    flags: number,
+    act: (actor: sys.Actor, fd: number) => Promise<T>,
+  ): Promise<T> {
     if (!/^net(\/[^/]+)+$/.test(path) || path.split('/').includes('..')) {
       throw new RangeError(`not a setting of a network namespace: ${JSON.stringify(path)}`);
     }
     // Which namespace /proc/sys/net shows is decided by the thread that opens it.
-    await this.during('sysctl', async (actor) => {
+    return this.during('sysctl', async (actor) => {
       using fds = new sys.Descriptors();
-      const fd = fds.own(await actor.open(`/proc/sys/${path}`, sys.O_WRONLY | sys.O_CLOEXEC));
-      await actor.write(fd, value);
+      return await act(
+        actor,
+        fds.own(await actor.open(`/proc/sys/${path}`, flags | sys.O_CLOEXEC)),
+      );
     });
+  }
+
+  /** Lets the namespace speak IPv6, whatever it has inherited. False where the kernel does not speak it. Throws SyscallError. */
+  async enableIpv6(): Promise<boolean> {
+    if (!hasIpv6()) return false;
+    // Read first: in a container /proc/sys may be there to read only.
+    if ((await this.getSysctl(DISABLE_IPV6)) !== '0') await this.setSysctl(DISABLE_IPV6, '0');
+    return true;
   }
 
   #start(name: string): Promise<sys.Actor> {
@@ -84,6 +117,3 @@ export class Namespace implements AsyncDisposable {
     return this.close();
   }
 }
-
-/** Whether this kernel speaks IPv6 (`ipv6.disable=1` and kernels built without it do not). */
-export const hasIpv6 = (): boolean => existsSync('/proc/net/if_inet6');

@@ -133,14 +133,11 @@ async function joinThrough(
   client: NetworkHost,
   server: NetworkHost,
 ): Promise<void> {
-  // Its own stack is to stay out of it.
-  if (hasIpv6()) await middle.setSysctl('net/ipv6/conf/default/disable_ipv6', '1');
   await middle.during('veth', async (actor) => {
     using interfaces = await Interfaces.open(actor);
     for (const [name, host] of Object.entries({ client, server })) {
       await interfaces.createVeth({ name }, endOf(host));
-      await interfaces.switchOffloadOff(name);
-      await interfaces.setUp(name);
+      await setUpQuietly(interfaces, name);
     }
   });
   await Promise.all([attach(client, server), attach(server, client)]);
@@ -155,9 +152,7 @@ async function openHost(
   const namespace = await Namespace.open();
   namespaces.push(namespace);
   const own = networkAddresses(network ?? namespace.inode, end === 'client' ? 1 : 2);
-  const ipv6 = hasIpv6();
-  // No link-local addresses: they would send of their own accord, and nobody asked for them.
-  if (ipv6) await namespace.setSysctl('net/ipv6/conf/default/addr_gen_mode', '1');
+  const ipv6 = await namespace.enableIpv6();
   return new NetworkHost(namespace, ipv6 ? own : { ...own, 6: undefined }, LINK_ADDRESSES[end]);
 }
 
@@ -166,8 +161,7 @@ function attach({ namespace, addresses }: NetworkHost, peer: NetworkHost): Promi
   return namespace.during('attach', async (actor) => {
     using interfaces = await Interfaces.open(actor);
     await interfaces.setUp('lo');
-    await interfaces.switchOffloadOff(ETH0);
-    await interfaces.setUp(ETH0);
+    await setUpQuietly(interfaces, ETH0);
     for (const version of [4, 6] as const) {
       const [own, other] = [addresses[version], peer.addresses[version]];
       if (own === undefined || other === undefined) continue;
@@ -176,6 +170,13 @@ function attach({ namespace, addresses }: NetworkHost, peer: NetworkHost): Promi
     }
     await interfaces.running(ETH0);
   });
+}
+
+/** Sets an end of a pair up that sends what it is told to, and nothing else. */
+async function setUpQuietly(interfaces: Interfaces, name: string): Promise<void> {
+  await interfaces.switchOffloadOff(name);
+  if (hasIpv6()) await interfaces.generateNoAddress(name);
+  await interfaces.setUp(name);
 }
 
 async function closeAll(namespaces: readonly Namespace[]): Promise<void> {

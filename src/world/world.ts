@@ -31,15 +31,14 @@ export class World implements Host, AsyncDisposable {
    * one.
    */
   static async open(kind: WorldKind): Promise<World> {
-    const ipv6 = hasIpv6();
     if (kind === 'host') {
-      const shared = { 4: '127.0.0.1', 6: ipv6 ? '::1' : undefined };
+      const shared = { 4: '127.0.0.1', 6: hasIpv6() ? '::1' : undefined };
       return new World('host', Namespace.current(), shared);
     }
     const namespace = await Namespace.open();
     try {
       const own = loopbackAddresses(namespace.inode);
-      const addresses = ipv6 ? own : { ...own, 6: undefined };
+      const addresses = (await namespace.enableIpv6()) ? own : { ...own, 6: undefined };
       await namespace.during('world', async (actor) => {
         using interfaces = await Interfaces.open(actor);
         await interfaces.setUp('lo');

@@ -38,17 +38,24 @@ for (const { name, bytes, type, flags, body } of [
   },
   {
     name: 'a link to set up',
-    bytes: route.encodeSetLink(7, 3, true),
+    bytes: route.encodeSetLink(7, { index: 3, up: true }),
     type: route.RTM_NEWLINK,
     flags: 0x5,
     body: '00000000030000000100000001000000',
   },
   {
     name: 'a link to set down',
-    bytes: route.encodeSetLink(7, 3, false),
+    bytes: route.encodeSetLink(7, { index: 3, up: false }),
     type: route.RTM_NEWLINK,
     flags: 0x5,
     body: '00000000030000000000000001000000',
+  },
+  {
+    name: "a link to have no address of the kernel's making",
+    bytes: route.encodeSetLink(7, { index: 3, generateAddress: false }),
+    type: route.RTM_NEWLINK,
+    flags: 0x5,
+    body: '00000000030000000000000000000000' + '10001a80' + '0c000a80' + '0500080001000000',
   },
   {
     name: 'the question about a link',

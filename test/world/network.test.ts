@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import { tcpState } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
+import { Namespace } from '../../src/world/namespace.js';
 import { Network } from '../../src/world/network.js';
 import { dropArriving } from '../../src/world/socket-fault.js';
 import { World } from '../../src/world/world.js';
@@ -43,6 +44,8 @@ inNamespaces('a host has lo besides eth0, and nothing else', async (t) => {
   await using network = await Network.open();
   const actor = await network.client.actor('look');
   const lines = (await readOn(actor, '/proc/thread-self/net/dev')).trim().split('\n').slice(2);
+  const addresses = (await readOn(actor, '/proc/thread-self/net/if_inet6')).trim().split('\n');
+  t.deepEqual(addresses.map((line) => line.split(' ').at(-1)).sort(), ['eth0', 'lo']);
   t.deepEqual(lines.map((line) => line.trim().split(':')[0]).sort(), ['eth0', 'lo']);
   using fds = new sys.Descriptors();
   const listener = fds.own(await actor.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
@@ -82,6 +85,14 @@ for (const path of [
     await t.throwsAsync(world.setSysctl(path, '1'), { instanceOf: RangeError });
   });
 }
+
+inNamespaces('IPv6 that a namespace was born without is switched on', async (t) => {
+  await using namespace = await Namespace.open();
+  await namespace.setSysctl('net/ipv6/conf/all/disable_ipv6', '1');
+  t.true(await namespace.enableIpv6());
+  t.is(await namespace.getSysctl('net/ipv6/conf/lo/disable_ipv6'), '0');
+  t.is(await namespace.getSysctl('net/ipv6/conf/default/disable_ipv6'), '0');
+});
 
 inNamespaces('a program that an actor starts lives on its host', async (t) => {
   await using network = await Network.open();
