@@ -60,8 +60,8 @@ export type DecodedFrame =
   | { readonly segment: Segment; readonly reason?: undefined }
   | { readonly segment?: undefined; readonly reason: NotSegment };
 
-/** The part of a packet that is TCP. */
-interface Packet {
+/** The part of a frame that is TCP. */
+export interface Packet {
   readonly version: 4 | 6;
   readonly source: string;
   readonly destination: string;
@@ -71,21 +71,29 @@ interface Packet {
   readonly end: number;
 }
 
-const ETHERNET_HEADER = 14;
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_IPV6 = 0x86dd;
-const IPPROTO_TCP = 6;
-const TCP_HEADER = 20;
+export const ETHERNET_HEADER = 14;
+export const ETHERTYPE_IPV4 = 0x0800;
+export const ETHERTYPE_IPV6 = 0x86dd;
+export const IPPROTO_TCP = 6;
+export const TCP_HEADER = 20;
 
 /** Flag characters by bit, lowest first. */
-const FLAGS = ['F', 'S', 'R', 'P', '.', 'U', 'E', 'W'] as const;
+export const FLAGS: readonly string[] = ['F', 'S', 'R', 'P', '.', 'U', 'E', 'W'];
 
 /** Decodes a captured frame down to its TCP segment, or says why it has none. Never throws. */
-export function decodeFrame(bytes: Uint8Array, { linkType }: DecodeFrameOptions): DecodedFrame {
-  const packet = linkType === 'ethernet' ? decodeEthernet(bytes) : decodeIp(bytes, 0);
+export function decodeFrame(bytes: Uint8Array, options: DecodeFrameOptions): DecodedFrame {
+  const packet = locateTcp(bytes, options);
   if (typeof packet === 'string') return { reason: packet };
   const segment = decodeTcp(bytes, packet);
   return typeof segment === 'string' ? { reason: segment } : { segment };
+}
+
+/** Finds TCP in a captured frame, or says why there is none. Its header has not been looked at. Never throws. */
+export function locateTcp(
+  bytes: Uint8Array,
+  { linkType }: DecodeFrameOptions,
+): Packet | NotSegment {
+  return linkType === 'ethernet' ? decodeEthernet(bytes) : decodeIp(bytes, 0);
 }
 
 function decodeEthernet(bytes: Uint8Array): Packet | NotSegment {
