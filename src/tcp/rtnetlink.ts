@@ -1,4 +1,4 @@
-import { AF_INET, AF_INET6, parseAddress } from './address.js';
+import { AF_INET, AF_INET6, formatAddress, parseAddress } from './address.js';
 import {
   type Attribute,
   decodeText,
@@ -13,13 +13,15 @@ import {
   NLM_F_REQUEST,
 } from './netlink.js';
 
-/** Message types and the multicast group of links: linux/rtnetlink.h. */
+/** Message types and multicast groups: linux/rtnetlink.h. */
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
+export const RTM_NEWROUTE = 24;
 export const RTM_NEWNEIGH = 28;
-export const RTMGRP_LINK = 1;
+export const RTMGRP_LINK = 0x1;
+export const RTMGRP_IPV6_ROUTE = 0x400;
 
 /** Attributes of a link: linux/if_link.h, linux/veth.h. */
 export const IFLA_ADDRESS = 1;
@@ -44,14 +46,20 @@ export const NDA_DST = 1;
 export const NDA_LLADDR = 2;
 export const NUD_PERMANENT = 0x80;
 
+/** A route's destination, and the type of one that leads here: linux/rtnetlink.h. */
+export const RTA_DST = 1;
+export const RTN_LOCAL = 2;
+
 /** Flags of a link: linux/if.h. A link that is up and running passes packets. */
 export const IFF_UP = 0x1;
 export const IFF_RUNNING = 0x40;
 
-/** `struct ifinfomsg`, `struct ifaddrmsg`, `struct ndmsg`: sizes in bytes, and offsets in the first. */
+/** `struct ifinfomsg`, `struct ifaddrmsg`, `struct ndmsg`, `struct rtmsg`: sizes in bytes, and offsets. */
 export const IFINFOMSG_SIZE = 16;
 export const IFADDRMSG_SIZE = 8;
 export const NDMSG_SIZE = 12;
+export const RTMSG_SIZE = 12;
+export const rtmsg = { family: 0, type: 7 } as const;
 export const ifinfomsg = { index: 4, flags: 8, change: 12 } as const;
 
 const LINK_ADDRESS_LENGTH = 6;
@@ -226,6 +234,15 @@ export function decodeLink(bytes: Uint8Array): Link | undefined {
       mtu?.length === 4 ? new DataView(mtu.buffer, mtu.byteOffset).getUint32(0, true) : undefined,
     linkAddress: linkAddress && formatLinkAddress(linkAddress),
   };
+}
+
+/** Decodes the payload of an RTM_NEWROUTE: the address whose packets it lets in; undefined for any other route. */
+export function decodeLocalRoute(bytes: Uint8Array): string | undefined {
+  if (bytes.length < RTMSG_SIZE || bytes[rtmsg.type] !== RTN_LOCAL) return;
+  const family = bytes[rtmsg.family] ?? 0;
+  const address = findAttribute(bytes, RTMSG_SIZE, bytes.length, RTA_DST);
+  const length = family === AF_INET6 ? 16 : 4;
+  return address?.length === length ? formatAddress(address, 0, family) : undefined;
 }
 
 /** `02:00:00:00:00:01`, as ip(8) writes it. */

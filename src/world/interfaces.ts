@@ -1,4 +1,5 @@
 import * as sys from '../syscall/sys.js';
+import { AF_INET6, formatAddress, parseAddress } from '../tcp/address.js';
 import { decodeFamily, encodeFeaturesOff, encodeGetFamily } from '../tcp/ethtool.js';
 import {
   encodeNetlinkAddress,
@@ -9,6 +10,7 @@ import {
 } from '../tcp/netlink.js';
 import {
   decodeLink,
+  decodeLocalRoute,
   encodeGetLink,
   encodeNewAddress,
   encodeNewNeighbour,
@@ -18,6 +20,8 @@ import {
   IFF_UP,
   type Link,
   RTM_NEWLINK,
+  RTM_NEWROUTE,
+  RTMGRP_IPV6_ROUTE,
   RTMGRP_LINK,
   type VethEnd,
 } from '../tcp/rtnetlink.js';
@@ -76,12 +80,37 @@ export class Interfaces implements Disposable {
     );
   }
 
-  /** Gives an interface an address, usable at once. Throws SyscallError. */
+  /**
+   * Gives an interface, which is up, an address, and waits until packets for it are let in: over IPv6 the kernel sees to
+   * that in the background (addrconf_dad_completed() in net/ipv6/addrconf.c). Throws SyscallError.
+   */
   async addAddress(name: string, address: string, prefixLength: number): Promise<void> {
+    using fds = new sys.Descriptors();
     const { index } = await this.find(name);
+    const routes = await this.#listen(fds, RTMGRP_IPV6_ROUTE);
     await this.#request('RTM_NEWADDR', `${address} on ${name}`, (sequence) =>
       encodeNewAddress(sequence, { index, address, prefixLength }),
     );
+    const own = parseAddress(address);
+    if (own?.length !== 16) return;
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    const bytes = new Uint8Array(ROOM);
+    for (;;) {
+      const length = await this.#actor.recv(routes, bytes, { signal }).catch((cause: unknown) => {
+        throw new Error(`${name} takes in nothing for ${address}`, { cause });
+      });
+      if (localRoutesIn(bytes.subarray(0, length)).includes(formatAddress(own, 0, AF_INET6)))
+        return;
+    }
+  }
+
+  /** A socket that hears of changes from now on. */
+  async #listen(fds: sys.Descriptors, groups: number): Promise<number> {
+    const { AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, NETLINK_ROUTE } = sys;
+    const actor = this.#actor;
+    const fd = fds.own(await actor.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+    await actor.bind(fd, encodeNetlinkAddress(groups));
+    return fd;
   }
 
   /** Says for good which link address an address has: nobody asks with ARP or ND. Throws SyscallError. */
@@ -108,18 +137,14 @@ export class Interfaces implements Disposable {
    */
   async running(name: string, deadlineMs = DEADLINE_MS): Promise<Link> {
     using fds = new sys.Descriptors();
-    const actor = this.#actor;
-    const news = fds.own(
-      await actor.socket(sys.AF_NETLINK, sys.SOCK_RAW | sys.SOCK_CLOEXEC, sys.NETLINK_ROUTE),
-    );
     // First to listen, then to ask: a change in between is heard.
-    await actor.bind(news, encodeNetlinkAddress(RTMGRP_LINK));
+    const news = await this.#listen(fds, RTMGRP_LINK);
     let link = await this.find(name);
     const signal = AbortSignal.timeout(deadlineMs);
     const bytes = new Uint8Array(ROOM);
     while (!isRunning(link)) {
       const seen = link.flags;
-      const length = await actor.recv(news, bytes, { signal }).catch((cause: unknown) => {
+      const length = await this.#actor.recv(news, bytes, { signal }).catch((cause: unknown) => {
         const flags = `flags 0x${seen.toString(16)}`;
         throw new Error(`${name} is not running after ${deadlineMs} ms: ${flags}`, {
           cause,
@@ -206,4 +231,16 @@ function newestOf(chunk: Uint8Array, known: Link): Link {
     if (link?.index === known.index) newest = link;
   }
   return newest;
+}
+
+/** The addresses whose packets a chunk of news says are let in. */
+function localRoutesIn(chunk: Uint8Array): string[] {
+  const addresses: string[] = [];
+  const cursor = new NetlinkCursor(chunk);
+  while (cursor.next()) {
+    if (cursor.type !== RTM_NEWROUTE) continue;
+    const address = decodeLocalRoute(chunk.subarray(cursor.offset, cursor.end));
+    if (address !== undefined) addresses.push(address);
+  }
+  return addresses;
 }

@@ -175,11 +175,42 @@ test('random bytes decode to a link or to none', (t) => {
   t.pass();
 });
 
+// What Linux 6.18 tells of when lo is given fd00::1 and 127.1.2.3.
+const PREFIX_ROUTE =
+  '0a800000fe0200010000000008000f00fe00000014000100fd000000000000000000000000000001' +
+  '0800060000010000080004000100000024000c00' +
+  '00'.repeat(32) +
+  '0500140000000000';
+const LOCAL_ROUTE =
+  '0a800000ff0200020000000008000f00ff00000014000100fd000000000000000000000000000001' +
+  '0800060000000000080004000100000024000c00' +
+  '00'.repeat(32) +
+  '0500140000000000';
+const LOCAL_ROUTE_IPV4 =
+  '02200000ff02fe020000000008000f00ff000000080001007f010203080007007f0102030800040001000000';
+
+for (const { name, hex, expected } of [
+  { name: 'a route that lets packets in', hex: LOCAL_ROUTE, expected: 'fd00::1' },
+  { name: 'one of IPv4', hex: LOCAL_ROUTE_IPV4, expected: '127.1.2.3' },
+  { name: 'one that leads elsewhere', hex: PREFIX_ROUTE, expected: undefined },
+  { name: 'one without an address', hex: LOCAL_ROUTE.slice(0, 24), expected: undefined },
+  {
+    name: 'one with too short an address',
+    hex: `${LOCAL_ROUTE.slice(0, 24)}080001007f010203`,
+    expected: undefined,
+  },
+  { name: 'a route cut short', hex: LOCAL_ROUTE.slice(0, 22), expected: undefined },
+  { name: 'nothing', hex: '', expected: undefined },
+]) {
+  test(`decodes a route: ${name}`, (t) => {
+    t.is(route.decodeLocalRoute(Buffer.from(hex, 'hex')), expected);
+  });
+}
+
 withCompiler(`numbers and layout are those of the headers${noCompiler}`, (t) => {
-  const { IFINFOMSG_SIZE, IFADDRMSG_SIZE, NDMSG_SIZE, ...numbers } = numbersOf(route);
-  const { RTMGRP_LINK, VETH_INFO_PEER, IFF_UP, IFF_RUNNING, ...others } = numbers;
+  const { IFINFOMSG_SIZE, IFADDRMSG_SIZE, NDMSG_SIZE, RTMSG_SIZE, ...numbers } = numbersOf(route);
+  const { VETH_INFO_PEER, IFF_UP, IFF_RUNNING, ...others } = numbers;
   t.deepEqual(valuesOf('linux/rtnetlink.h', Object.keys(others)), others);
-  t.deepEqual(valuesOf('linux/rtnetlink.h', ['RTMGRP_LINK']), { RTMGRP_LINK });
   t.deepEqual(valuesOf('linux/veth.h', ['VETH_INFO_PEER']), { VETH_INFO_PEER });
   t.deepEqual(valuesOf('linux/if.h', ['IFF_UP', 'IFF_RUNNING']), { IFF_UP, IFF_RUNNING });
   const { index, flags, change } = route.ifinfomsg;
@@ -187,7 +218,11 @@ withCompiler(`numbers and layout are those of the headers${noCompiler}`, (t) => 
     ['linux/rtnetlink.h'],
     `printf("%zu %zu %zu %zu %zu %zu", sizeof(struct ifinfomsg), sizeof(struct ifaddrmsg),
       sizeof(struct ndmsg), offsetof(struct ifinfomsg, ifi_index),
-      offsetof(struct ifinfomsg, ifi_flags), offsetof(struct ifinfomsg, ifi_change));`,
+      offsetof(struct ifinfomsg, ifi_flags), offsetof(struct ifinfomsg, ifi_change));
+    printf(" %zu %zu %zu", sizeof(struct rtmsg), offsetof(struct rtmsg, rtm_family),
+      offsetof(struct rtmsg, rtm_type));`,
   );
-  t.is(seen, [IFINFOMSG_SIZE, IFADDRMSG_SIZE, NDMSG_SIZE, index, flags, change].join(' '));
+  const links = [IFINFOMSG_SIZE, IFADDRMSG_SIZE, NDMSG_SIZE, index, flags, change];
+  const { family, type } = route.rtmsg;
+  t.is(seen, [...links, RTMSG_SIZE, family, type].join(' '));
 });
