@@ -1,11 +1,13 @@
 import type * as sys from '../syscall/sys.js';
 import type { VethEnd } from '../tcp/rtnetlink.js';
 import { networkAddresses, PREFIX_LENGTHS } from './addresses.js';
+import type { End } from './fault.js';
 import type { Addresses, Host } from './host.js';
 import { Interfaces } from './interfaces.js';
 import { Link } from './link.js';
 import { hasIpv6, Namespace } from './namespace.js';
 import { type Privilege, privilege } from './privilege.js';
+import { Wire, type WireOptions } from './wire.js';
 
 /** A host of a network; its interface is `eth0`. */
 export class NetworkHost implements Host {
@@ -37,10 +39,24 @@ const ETH0 = 'eth0';
 // Locally administered, so no vendor's; telling in a capture.
 const LINK_ADDRESSES = { client: '02:00:00:00:00:01', server: '02:00:00:00:00:02' } as const;
 
+const MTU = 1500;
+const HEADERS = { 4: 40, 6: 60 } as const;
+const WIRE_PORT = 40_000;
+
 /** How two hosts are joined. */
 export interface NetworkOptions {
   /** Puts the wire into this process's hands: see Link. Left out: the kernel's own, which loses nothing. */
   readonly link?: boolean;
+  /** Leaves an end without a stack: its addresses are known to nobody there, so that a Wire can speak in their name. */
+  readonly wire?: End;
+}
+
+/** A conversation of the end without a stack. */
+export interface ConversationOptions extends Pick<WireOptions, 'iss' | 'mss' | 'wscale'> {
+  /** The IP version; left out: 4. */
+  readonly version?: 4 | 6;
+  /** The wire's port; left out: 40000. */
+  readonly port?: number;
 }
 
 /** A network whose wire is in our hands. */
@@ -56,17 +72,20 @@ export class Network implements AsyncDisposable {
   readonly client: NetworkHost;
   readonly server: NetworkHost;
   readonly link: Link | undefined;
+  readonly #wire: End | undefined;
   readonly #namespaces: readonly Namespace[];
 
   private constructor(
     client: NetworkHost,
     server: NetworkHost,
     link: Link | undefined,
+    wire: End | undefined,
     namespaces: readonly Namespace[],
   ) {
     this.client = client;
     this.server = server;
     this.link = link;
+    this.#wire = wire;
     this.#namespaces = namespaces;
   }
 
@@ -80,23 +99,46 @@ export class Network implements AsyncDisposable {
    */
   static open(options: NetworkOptions & { readonly link: true }): Promise<LinkedNetwork>;
   static open(options?: NetworkOptions): Promise<Network>;
-  static async open({ link: linked = false }: NetworkOptions = {}): Promise<Network> {
+  static async open({ link: linked = false, wire }: NetworkOptions = {}): Promise<Network> {
     const namespaces: Namespace[] = [];
     try {
       const client = await openHost('client', namespaces);
       const server = await openHost('server', namespaces, client.inode);
       if (!linked) {
-        await joinHosts(client, server);
-        return new Network(client, server, undefined, namespaces);
+        await joinHosts(client, server, wire);
+        return new Network(client, server, undefined, wire, namespaces);
       }
       const middle = await Namespace.open();
       namespaces.push(middle);
-      await joinThrough(middle, client, server);
-      return new Network(client, server, await Link.open(middle), namespaces);
+      await joinThrough(middle, client, server, wire);
+      return new Network(client, server, await Link.open(middle), wire, namespaces);
     } catch (error) {
       await closeAll(namespaces);
       throw error;
     }
+  }
+
+  /**
+   * Begins a conversation for the end without a stack: see Wire. It is over with the network at the latest. Throws
+   * SyscallError.
+   */
+  async wire(options: ConversationOptions = {}): Promise<Wire> {
+    const { version = 4, port = WIRE_PORT, mss = MTU - HEADERS[version], ...rest } = options;
+    if (this.#wire === undefined) throw new Error('both hosts of this network have a stack');
+    const [host, peer] =
+      this.#wire === 'client' ? [this.client, this.server] : [this.server, this.client];
+    const [address, peerAddress] = [host.addresses[version], peer.addresses[version]];
+    if (address === undefined || peerAddress === undefined) {
+      throw new Error('this kernel has no IPv6');
+    }
+    return await Wire.open(await host.actor('wire'), {
+      ...rest,
+      mss,
+      interfaceName: ETH0,
+      local: { address, port },
+      linkAddress: host.linkAddress,
+      peer: { address: peerAddress, linkAddress: peer.linkAddress },
+    });
   }
 
   /** Lets the hosts go, with the actors and programs that live there, and the link. Idempotent. */
@@ -118,13 +160,16 @@ const endOf = ({ namespace: { netns }, linkAddress }: NetworkHost): VethEnd => (
 });
 
 /** Joins two hosts by one veth pair. */
-async function joinHosts(client: NetworkHost, server: NetworkHost): Promise<void> {
+async function joinHosts(
+  client: NetworkHost,
+  server: NetworkHost,
+  wire: End | undefined,
+): Promise<void> {
   await client.namespace.during('veth', async (actor) => {
     using interfaces = await Interfaces.open(actor);
     await interfaces.createVeth(endOf(client), endOf(server));
   });
-  // An end runs when the other is up.
-  await Promise.all([attach(client, server), attach(server, client)]);
+  await attachAll(client, server, wire);
 }
 
 /** Joins each of two hosts to a namespace between them; its interfaces have the names of the ends they lead to. */
@@ -132,6 +177,7 @@ async function joinThrough(
   middle: Namespace,
   client: NetworkHost,
   server: NetworkHost,
+  wire: End | undefined,
 ): Promise<void> {
   await middle.during('veth', async (actor) => {
     using interfaces = await Interfaces.open(actor);
@@ -140,7 +186,7 @@ async function joinThrough(
       await setUpQuietly(interfaces, name);
     }
   });
-  await Promise.all([attach(client, server), attach(server, client)]);
+  await attachAll(client, server, wire);
 }
 
 /** Makes a host without a wire; `network` is the inode that names the network, by default its own. */
@@ -156,15 +202,31 @@ async function openHost(
   return new NetworkHost(namespace, ipv6 ? own : { ...own, 6: undefined }, LINK_ADDRESSES[end]);
 }
 
+/** Sets up both ends, at the same time: one runs when the other is up. */
+async function attachAll(
+  client: NetworkHost,
+  server: NetworkHost,
+  wire: End | undefined,
+): Promise<void> {
+  await Promise.all([
+    attach(client, server, wire !== 'client'),
+    attach(server, client, wire !== 'server'),
+  ]);
+}
+
 /** Sets up a host's end of the wire, and waits until it carries. */
-function attach({ namespace, addresses }: NetworkHost, peer: NetworkHost): Promise<void> {
+function attach(
+  { namespace, addresses }: NetworkHost,
+  peer: NetworkHost,
+  hasStack: boolean,
+): Promise<void> {
   return namespace.during('attach', async (actor) => {
     using interfaces = await Interfaces.open(actor);
     await interfaces.setUp('lo');
     await setUpQuietly(interfaces, ETH0);
     for (const version of [4, 6] as const) {
       const [own, other] = [addresses[version], peer.addresses[version]];
-      if (own === undefined || other === undefined) continue;
+      if (!hasStack || own === undefined || other === undefined) continue;
       await interfaces.addAddress(ETH0, own, PREFIX_LENGTHS[version]);
       await interfaces.addNeighbour(ETH0, other, peer.linkAddress);
     }

@@ -1,5 +1,6 @@
 import * as sys from '../syscall/sys.js';
 import { encodePacketAddress } from '../tcp/packet-address.js';
+import { encodePacketFilter, type PacketFilter } from '../tcp/packet-filter.js';
 import { Interfaces } from './interfaces.js';
 
 const ETHERNET_HEADER = 14;
@@ -39,8 +40,11 @@ export class PacketPort {
     this.#room = room;
   }
 
-  /** Opens an interface of the actor's namespace once it runs. The actor is this port's alone. Throws SyscallError. */
-  static async open(actor: sys.Actor, name: string): Promise<PacketPort> {
+  /**
+   * Opens an interface of the actor's namespace once it runs; only what the filter lets through comes in. The actor is this
+   * port's alone. Throws SyscallError.
+   */
+  static async open(actor: sys.Actor, name: string, filter?: PacketFilter): Promise<PacketPort> {
     try {
       using fds = new sys.Descriptors();
       using interfaces = await Interfaces.open(actor);
@@ -49,11 +53,22 @@ export class PacketPort {
       const fd = fds.own(await actor.socket(sys.AF_PACKET, sys.SOCK_RAW | sys.SOCK_CLOEXEC, 0));
       await actor.setsockopt(fd, sys.SOL_PACKET, sys.PACKET_IGNORE_OUTGOING, 1);
       makeRoom(fd);
+      if (filter !== undefined) await actor.attachFilter(fd, encodePacketFilter(filter));
       await actor.bind(fd, encodePacketAddress(index, sys.ETH_P_ALL));
       return new PacketPort(actor, fds.release(fd), ETHERNET_HEADER + mtu);
     } catch (error) {
       await actor.stop();
       throw error;
+    }
+  }
+
+  /** Waits for the next frame and takes it: the other way to have them, besides start(). Throws AbortError. */
+  async receive(signal: AbortSignal): Promise<Uint8Array> {
+    const buffer = new Uint8Array(this.#room);
+    for (;;) {
+      const length = await this.#actor.recv(this.#fd, buffer, sys.MSG_TRUNC, { signal });
+      if (length <= buffer.length) return buffer.subarray(0, length);
+      this.#lost++;
     }
   }
 
