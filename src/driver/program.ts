@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
 import * as sys from '../syscall/sys.js';
-import type { World } from '../world/world.js';
+import type { Host } from '../world/host.js';
 
 /** How to start a program. */
 export interface ProgramOptions {
@@ -20,7 +20,7 @@ export interface ProgramEvent {
 }
 
 /**
- * A real process inside a world, its standard streams in our hands. It dies with this object, and with this process
+ * A real process on a host, its standard streams in our hands. It dies with this object, and with this process
  * however that ends (PR_SET_PDEATHSIG on the thread that started it).
  */
 export class Program implements AsyncDisposable {
@@ -55,9 +55,9 @@ export class Program implements AsyncDisposable {
     this.exited.catch(() => {});
   }
 
-  /** Starts a program in a world. Throws SyscallError, from execve if the program cannot be run. */
-  static async start(world: World, { name, path, argv }: ProgramOptions): Promise<Program> {
-    const actor = await world.actor(name);
+  /** Starts a program on a host. Throws SyscallError, from execve if the program cannot be run. */
+  static async start(host: Host, { name, path, argv }: ProgramOptions): Promise<Program> {
+    const actor = await host.actor(name);
     using fds = new sys.Descriptors();
     const pipe = (): [number, number] => {
       const [read, write] = sys.pipe2(sys.O_CLOEXEC);

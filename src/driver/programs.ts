@@ -3,9 +3,19 @@ import { setTimeout as tick } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
-import type { World } from '../world/world.js';
+import type { Host } from '../world/host.js';
+import { LimitedClient, LimitedServer } from './limited.js';
 import { Program } from './program.js';
-import type { ActingProgram, Cast, ClientRole, Role, ServerRole } from './role.js';
+import type {
+  ActingProgram,
+  Cast,
+  CastOptions,
+  ClientRole,
+  End,
+  Hosts,
+  ListenOptions,
+  ServerRole,
+} from './role.js';
 import { missingClose } from './server.js';
 
 const DEADLINE_MS = 10_000;
@@ -50,56 +60,32 @@ function blockedIn(pid: number): string | undefined {
   return sys.syscallName(Number(number));
 }
 
-abstract class ProgramEnd implements Role {
-  abstract readonly end: 'client' | 'server';
-  protected process: Program | undefined;
+/** One of the article's programs, as a process of its own under the name it shows in netstat. */
+class Acting {
   onStart: Cast['onStart'] = async () => {};
-  readonly #world: World;
+  process: Program | undefined;
+  readonly #end: End;
+  readonly #host: Host;
 
-  constructor(world: World) {
-    this.#world = world;
+  constructor(end: End, host: Host) {
+    this.#end = end;
+    this.#host = host;
   }
 
-  /** Starts the article's program as a process of its own, under the name it shows in netstat. */
-  protected async start(...args: readonly string[]): Promise<Program> {
-    const { end: name } = this;
+  async start(...args: readonly string[]): Promise<Program> {
+    const name = this.#end;
     const argv = [`closewait-${name}`, cli, name, ...args];
-    this.process = await Program.start(this.#world, { name, path: process.execPath, argv });
+    this.process = await Program.start(this.#host, { name, path: process.execPath, argv });
     await this.onStart(this.process.pid, name);
     return this.process;
   }
 
-  /** The programs have one thread that matters: the first. */
-  get tid(): number | undefined {
-    return this.pid;
-  }
-
-  get pid(): number | undefined {
-    return this.process?.pid;
-  }
-
-  get program(): ActingProgram {
-    return {};
-  }
-
-  kill(): void {
-    this.process?.signal(sys.SIGKILL);
-  }
-
-  get transcript(): string | undefined {
-    return this.process?.transcript;
-  }
-
-  protected get running(): Program {
-    if (this.process === undefined) throw new Error(`the ${this.end} program is not started`);
+  get running(): Program {
+    if (this.process === undefined) throw new Error(`the ${this.#end} program is not started`);
     return this.process;
   }
 
-  withDescriptor<T>(fn: (fd: number) => T): T | undefined {
-    return look(this.process, fn);
-  }
-
-  protected printed(what: string): Promise<void> {
+  printed(what: string): Promise<void> {
     const before = this.running.printed().lastIndexOf(what);
     return this.running.until(
       JSON.stringify(what),
@@ -107,38 +93,70 @@ abstract class ProgramEnd implements Role {
       DEADLINE_MS,
     );
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.process?.stop();
-  }
 }
 
 /** The article's server. What it does on its own account is not asked for, only waited for. */
-class ServerProgram extends ProgramEnd implements ServerRole {
-  readonly end = 'server';
-  address: Endpoint | undefined;
+class ServerProgram extends LimitedServer implements ServerRole {
+  readonly driver = 'program';
+  readonly acting: Acting;
   onListen: Cast['onListen'] = async () => {};
+  readonly #family: 4 | 6;
 
-  async listen(): Promise<Endpoint> {
-    const server = await this.start('0');
+  constructor(host: Host, family: 4 | 6) {
+    super();
+    this.acting = new Acting(this.end, host);
+    this.#family = family;
+  }
+
+  get pid(): number | undefined {
+    return this.acting.process?.pid;
+  }
+
+  /** It has one thread that matters: the first. */
+  get tid(): number | undefined {
+    return this.pid;
+  }
+
+  get program(): ActingProgram {
+    const missingCall = missingClose();
+    return missingCall === undefined ? {} : { missingCall };
+  }
+
+  withDescriptor<T>(fn: (fd: number) => T): T | undefined {
+    return look(this.acting.process, fn);
+  }
+
+  async listen(options: ListenOptions = {}): Promise<Endpoint> {
+    const { port = 0, ...others } = options;
+    for (const name of Object.keys(others)) await this.cannot(`listen() with ${name}`);
+    const host = this.#family === 6 ? ['--host', '::1'] : [];
+    const server = await this.acting.start(String(port), ...host);
     const line = /Listening on \S+:(\d+)\n/;
     await server.until('its port', () => line.test(server.printed('error')), DEADLINE_MS);
-    const port = Number(line.exec(server.printed('error'))?.[1]);
-    this.address = { address: '127.0.0.1', port };
+    const address = this.#family === 6 ? '::1' : '127.0.0.1';
+    this.address = { address, port: Number(line.exec(server.printed('error'))?.[1]) };
     await this.onListen(this.address);
     return this.address;
   }
 
   async accept(): Promise<void> {
-    const server = this.running;
+    const server = this.acting.running;
     await server.until('a client', () => server.printed().includes('Connected'), DEADLINE_MS);
   }
 
   async echo(): Promise<void> {}
 
+  send(): Promise<number> {
+    return this.cannot('a write of its own: the server writes what it has read');
+  }
+
+  receive(): Promise<string> {
+    return this.cannot('a read of its own: the server reads until the end');
+  }
+
   /** The server has read the end when it sleeps: that is all it does after. */
   async readEnd(): Promise<void> {
-    const { pid } = this.running;
+    const { pid } = this.acting.running;
     const deadline = performance.now() + DEADLINE_MS;
     while (blockedIn(pid) !== 'clock_nanosleep') {
       if (performance.now() > deadline) throw new Error('the server program has not gone to sleep');
@@ -146,63 +164,94 @@ class ServerProgram extends ProgramEnd implements ServerRole {
     }
   }
 
-  override get program(): ActingProgram {
-    const missingCall = missingClose();
-    return missingCall === undefined ? {} : { missingCall };
-  }
-
-  writeLate(): Promise<never> {
-    throw new Error('the server program writes only what it has read');
-  }
-
   /** Ctrl-C: the only way this program ever closes anything. */
   async close(): Promise<void> {
-    this.running.signal(sys.SIGINT);
-    await this.running.exited;
+    this.acting.running.signal(sys.SIGINT);
+    await this.acting.running.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.acting.process?.stop();
   }
 }
 
-class ClientProgram extends ProgramEnd implements ClientRole {
-  readonly end = 'client';
+class ClientProgram extends LimitedClient implements ClientRole {
+  readonly driver = 'program';
+  readonly acting: Acting;
+  #reply: Promise<void> = Promise.resolve();
+
+  constructor(host: Host) {
+    super();
+    this.acting = new Acting(this.end, host);
+  }
+
+  get pid(): number | undefined {
+    return this.acting.process?.pid;
+  }
+
+  get tid(): number | undefined {
+    return this.pid;
+  }
+
+  get program(): ActingProgram {
+    return {};
+  }
+
+  withDescriptor<T>(fn: (fd: number) => T): T | undefined {
+    return look(this.acting.process, fn);
+  }
 
   async connect(to: Endpoint): Promise<void> {
-    const client = await this.start(to.address, String(to.port));
+    const client = await this.acting.start(to.address, String(to.port));
     await client.until('its prompt', () => client.printed().includes('quit): '), DEADLINE_MS);
   }
 
-  async send(text: string): Promise<void> {
-    this.#reply = this.printed('Message from server: ');
+  async send(data: string | Uint8Array): Promise<number> {
+    const text = typeof data === 'string' ? data : Buffer.from(data).toString();
+    if (!text.endsWith('\n')) return await this.cannot('a write of anything but whole lines');
+    this.#reply = this.acting.printed('Message from server: ');
     this.#reply.catch(() => {});
-    this.running.type(text);
+    this.acting.running.type(text);
+    return Buffer.byteLength(text);
   }
-
-  #reply: Promise<void> = Promise.resolve();
 
   async receive(): Promise<string> {
     await this.#reply;
-    const client = this.running;
+    const client = this.acting.running;
     const reply = /Message from server: ([^\n]*\n)Input message\(Q to quit\): $/;
     await client.until('the prompt', () => reply.test(client.printed()), DEADLINE_MS);
     return reply.exec(client.printed())?.[1] ?? '';
   }
 
+  readEnd(): Promise<void> {
+    return this.cannot('a read that nothing was sent for');
+  }
+
   async close(): Promise<void> {
-    this.running.type('Q\n');
-    const { code, status } = await this.running.exited;
+    this.acting.running.type('Q\n');
+    const { code, status } = await this.acting.running.exited;
     if (code !== sys.CLD_EXITED || status !== 0) {
-      throw new Error(`the client ended with ${status}: ${this.running.printed('error')}`);
+      const said = this.acting.running.printed('error');
+      throw new Error(`the client ended with ${status}: ${said}`);
     }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.acting.process?.stop();
   }
 }
 
-/** Casts both ends with the article's two programs, as real processes in a world. */
-export async function castPrograms(world: World, signal?: AbortSignal): Promise<Cast> {
-  const server = new ServerProgram(world);
-  const client = new ClientProgram(world);
+/** Casts both ends with the article's two programs, as real processes. */
+export async function castPrograms(
+  hosts: Hosts,
+  { family = 4, signal }: CastOptions = {},
+): Promise<Cast> {
+  const server = new ServerProgram(hosts.server, family);
+  const client = new ClientProgram(hosts.client);
+  const actors = [client.acting, server.acting];
   // Whoever waits for a program hears of its end.
   const end = (): void => {
-    server.kill();
-    client.kill();
+    for (const { process } of actors) process?.signal(sys.SIGKILL);
   };
   signal?.addEventListener('abort', end);
   return {
@@ -213,12 +262,11 @@ export async function castPrograms(world: World, signal?: AbortSignal): Promise<
       server.onListen = heard;
     },
     set onStart(started: Cast['onStart']) {
-      server.onStart = started;
-      client.onStart = started;
+      for (const acting of actors) acting.onStart = started;
     },
     transcripts: () => ({
-      ...(server.transcript !== undefined && { server: server.transcript }),
-      ...(client.transcript !== undefined && { client: client.transcript }),
+      ...(server.acting.process && { server: server.acting.process.transcript }),
+      ...(client.acting.process && { client: client.acting.process.transcript }),
     }),
     async [Symbol.asyncDispose]() {
       signal?.removeEventListener('abort', end);

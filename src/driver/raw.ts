@@ -1,47 +1,194 @@
+import type { SocketOptionName, SocketOptionValue } from '../syscall/option.js';
 import * as sys from '../syscall/sys.js';
-import type { Endpoint } from '../tcp/address.js';
-import type { World } from '../world/world.js';
-import type { Cast, ClientRole, ServerRole } from './role.js';
+import { AF_INET, AF_INET6, type Endpoint } from '../tcp/address.js';
+import { encodeDestroy } from '../tcp/inet-diag.js';
+import { NetlinkCursor } from '../tcp/netlink.js';
+import type { Host } from '../world/host.js';
+import { dropArriving } from '../world/socket-fault.js';
+import {
+  CannotExpress,
+  type Cast,
+  type CastOptions,
+  type ClientRole,
+  type Direction,
+  type Duplicate,
+  type End,
+  type Hosts,
+  type ListenOptions,
+  type Role,
+  type ServerRole,
+} from './role.js';
 
 const BUFFER_SIZE = 1024;
 const BACKLOG = 5;
+const FILL_SIZE = 1 << 16;
+const DIRECTIONS = { SHUT_RD: sys.SHUT_RD, SHUT_WR: sys.SHUT_WR, SHUT_RDWR: sys.SHUT_RDWR };
+
+/** Where and how an end acts. */
+interface Setting {
+  readonly host: Host;
+  readonly family: 4 | 6;
+  readonly signal: AbortSignal | undefined;
+  /** The end's own address. */
+  readonly address: string;
+}
+
+/** What is still on its way when a story ends is nobody's to catch; who awaits it hears of its end. */
+function pending<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
 
 /** One end whose calls an actor makes. */
-abstract class RawEnd {
-  protected readonly fds = new sys.Descriptors();
-  protected readonly actor: sys.Actor;
-  readonly #signal: AbortSignal | undefined;
-  protected connection = -1;
+abstract class RawEnd implements Role {
+  abstract readonly end: End;
   readonly pid = process.pid;
-
   readonly tid: number;
+  protected readonly actor: sys.Actor;
+  protected readonly setting: Setting;
+  protected readonly fds: sys.Descriptors;
+  /** Shared by the threads of one end. */
+  protected readonly socket: { fd: number };
+  #deaf: Disposable | undefined;
 
-  constructor(actor: sys.Actor, tid: number, signal: AbortSignal | undefined) {
+  constructor(
+    [actor, tid]: readonly [sys.Actor, number],
+    setting: Setting,
+    socket = { fd: -1 },
+    fds = new sys.Descriptors(),
+  ) {
     this.actor = actor;
     this.tid = tid;
-    this.#signal = signal;
+    this.setting = setting;
+    this.socket = socket;
+    this.fds = fds;
+  }
+
+  /** The connection's descriptor. */
+  protected get fd(): number {
+    return this.socket.fd;
   }
 
   /** What a call that may block takes besides its arguments. */
   protected get options(): [] | [sys.CallOptions] {
-    return this.#signal === undefined ? [] : [{ signal: this.#signal }];
+    const { signal } = this.setting;
+    return signal === undefined ? [] : [{ signal }];
+  }
+
+  protected get domain(): number {
+    return this.setting.family === 6 ? sys.AF_INET6 : sys.AF_INET;
   }
 
   withDescriptor<T>(look: (fd: number) => T): T | undefined {
-    return this.connection < 0 ? undefined : look(this.connection);
+    return this.fd < 0 ? undefined : look(this.fd);
+  }
+
+  send(data: string | Uint8Array): Promise<number> {
+    return pending(this.actor.write(this.fd, data, ...this.options));
+  }
+
+  async fill(): Promise<number> {
+    const chunk = new Uint8Array(FILL_SIZE);
+    for (let total = 0; ; ) {
+      try {
+        total += await this.actor.send(this.fd, chunk, sys.MSG_DONTWAIT);
+      } catch (error) {
+        if (error instanceof sys.SyscallError && error.code === 'EAGAIN') return total;
+        throw error;
+      }
+    }
   }
 
   protected async read(): Promise<Uint8Array> {
     const buffer = new Uint8Array(BUFFER_SIZE);
-    const length = await this.actor.read(this.connection, buffer, ...this.options);
+    const length = await this.actor.read(this.fd, buffer, ...this.options);
     return buffer.subarray(0, length);
   }
 
+  receive(): Promise<string> {
+    return pending(this.read().then((bytes) => Buffer.from(bytes).toString()));
+  }
+
+  async readEnd(): Promise<void> {
+    const { length } = await this.read();
+    if (length === 0) return;
+    throw new Error(`${this.end}: expected the end of the stream, read ${length} bytes`);
+  }
+
+  async shutdown(how: Direction): Promise<void> {
+    await this.actor.shutdown(this.fd, DIRECTIONS[how]);
+  }
+
   async close(): Promise<void> {
-    const fd = this.fds.release(this.connection);
-    this.connection = -1;
+    const fd = this.fds.release(this.fd);
+    this.socket.fd = -1;
     await this.actor.close(fd);
   }
+
+  async abort(): Promise<void> {
+    sys.setOption(this.fd, 'SO_LINGER', { on: true, seconds: 0 });
+    await this.close();
+  }
+
+  async setOption<N extends SocketOptionName>(name: N, value: SocketOptionValue<N>): Promise<void> {
+    sys.setOption(this.fd, name, value);
+  }
+
+  async getOption<N extends SocketOptionName>(name: N): Promise<SocketOptionValue<N>> {
+    return sys.getOption(this.fd, name) as SocketOptionValue<N>;
+  }
+
+  async setNonblocking(on: boolean): Promise<void> {
+    const flags = sys.fcntl(this.fd, sys.F_GETFL);
+    const { O_NONBLOCK } = sys;
+    sys.fcntl(this.fd, sys.F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
+  }
+
+  async discardArriving(on: boolean): Promise<void> {
+    if (on) this.#deaf = dropArriving(this.fd);
+    else this.#deaf?.[Symbol.dispose]();
+  }
+
+  async duplicate(): Promise<Duplicate> {
+    const copy = this.fds.own(await this.actor.dup(this.fd));
+    return { close: () => this.actor.close(this.fds.release(copy)) };
+  }
+
+  async peer(): Promise<Endpoint> {
+    return await this.actor.getpeername(this.fd);
+  }
+
+  async destroy(): Promise<void> {
+    const local = sys.getsockname(this.fd);
+    const remote = sys.getpeername(this.fd);
+    const netlink = this.fds.own(
+      await this.actor.socket(
+        sys.AF_NETLINK,
+        sys.SOCK_RAW | sys.SOCK_CLOEXEC,
+        sys.NETLINK_SOCK_DIAG,
+      ),
+    );
+    try {
+      const request = encodeDestroy({
+        ...{ family: this.setting.family === 6 ? AF_INET6 : AF_INET, local, remote, sequence: 1 },
+      });
+      await this.actor.send(netlink, request);
+      const answer = new Uint8Array(BUFFER_SIZE);
+      const cursor = new NetlinkCursor(
+        answer.subarray(0, await this.actor.recv(netlink, answer, ...this.options)),
+      );
+      const errno = cursor.next() ? cursor.errno() : sys.EPROTO;
+      if (errno !== 0) throw new sys.SyscallError('sock_destroy', -errno, remote);
+    } finally {
+      this.fds.close(netlink);
+    }
+  }
+
+  protected async startThread(): Promise<readonly [sys.Actor, number]> {
+    return await startActor(this.setting.host, this.end);
+  }
+
+  abstract thread(): Promise<this>;
 
   async [Symbol.asyncDispose](): Promise<void> {
     // First the thread: closing under a call that blocks would leave the FIN unsent.
@@ -56,69 +203,128 @@ class RawServer extends RawEnd implements ServerRole {
   onListen: Cast['onListen'] = async () => {};
   #listener = -1;
 
-  async listen(): Promise<Endpoint> {
-    this.#listener = this.fds.own(
-      await this.actor.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC),
+  async listen(options: ListenOptions = {}): Promise<Endpoint> {
+    const { port = 0, backlog = BACKLOG, reuseAddress = false, fastOpen } = options;
+    const listener = this.fds.own(
+      await this.actor.socket(this.domain, sys.SOCK_STREAM | sys.SOCK_CLOEXEC),
     );
-    await this.actor.bind(this.#listener, { address: '127.0.0.1', port: 0 });
-    await this.actor.listen(this.#listener, BACKLOG);
-    this.address = await this.actor.getsockname(this.#listener);
+    if (reuseAddress) sys.setOption(listener, 'SO_REUSEADDR', true);
+    if (fastOpen !== undefined) sys.setOption(listener, 'TCP_FASTOPEN', fastOpen);
+    try {
+      await this.actor.bind(listener, { address: this.setting.address, port });
+      await this.actor.listen(listener, backlog);
+    } catch (error) {
+      this.fds.close(listener);
+      throw error;
+    }
+    this.#listener = listener;
+    this.address = sys.getsockname(listener);
     await this.onListen(this.address);
     return this.address;
   }
 
-  async accept(): Promise<void> {
-    const { fd } = await this.actor.accept(this.#listener, ...this.options);
-    this.connection = this.fds.own(fd);
+  async stopListening(): Promise<void> {
+    await this.actor.close(this.fds.release(this.#listener));
+    this.#listener = -1;
+  }
+
+  accept(): Promise<void> {
+    const accepting = this.actor.accept(this.#listener, ...this.options).then(({ fd }) => {
+      this.socket.fd = this.fds.own(fd);
+    });
+    return pending(accepting);
   }
 
   async echo(): Promise<void> {
-    await this.actor.write(this.connection, await this.read());
+    await this.actor.write(this.fd, await this.read());
   }
 
-  async writeLate(): Promise<string | undefined> {
-    try {
-      await this.actor.write(this.connection, 'late\n');
-      return undefined;
-    } catch (error) {
-      if (error instanceof sys.SyscallError) return error.code;
-      throw error;
-    }
+  async another(): Promise<ServerRole> {
+    const other = new RawServer(await this.startThread(), this.setting, undefined, this.fds);
+    other.address = this.address;
+    other.#listener = this.#listener;
+    return other;
   }
 
-  async readEnd(): Promise<void> {
-    const { length } = await this.read();
-    if (length > 0) throw new Error(`server: expected the end of the stream, read ${length} bytes`);
+  async thread(): Promise<this> {
+    const other = new RawServer(await this.startThread(), this.setting, this.socket, this.fds);
+    other.address = this.address;
+    other.#listener = this.#listener;
+    return other as this;
   }
 }
 
 class RawClient extends RawEnd implements ClientRole {
   readonly end = 'client';
 
-  async connect(to: Endpoint): Promise<void> {
-    this.connection = this.fds.own(
-      await this.actor.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC),
+  async open(): Promise<void> {
+    this.socket.fd = this.fds.own(
+      await this.actor.socket(this.domain, sys.SOCK_STREAM | sys.SOCK_CLOEXEC),
     );
-    await this.actor.connect(this.connection, to, ...this.options);
   }
 
-  async send(text: string): Promise<void> {
-    await this.actor.write(this.connection, text);
+  async bind(port: number): Promise<void> {
+    if (this.fd < 0) await this.open();
+    await this.actor.bind(this.fd, { address: this.setting.address, port });
   }
 
-  async receive(): Promise<string> {
-    return Buffer.from(await this.read()).toString();
+  connect(to: Endpoint): Promise<void> {
+    const connect = async (): Promise<void> => {
+      if (this.fd < 0) await this.open();
+      await this.actor.connect(this.fd, to, ...this.options);
+    };
+    return pending(connect());
+  }
+
+  async fastOpen(to: Endpoint, data: string): Promise<number> {
+    if (this.fd < 0) await this.open();
+    const bytes = new TextEncoder().encode(data);
+    return await this.actor.sendto(this.fd, bytes, sys.MSG_FASTOPEN, to);
+  }
+
+  async disconnect(): Promise<void> {
+    await this.actor.connect(this.fd, Uint8Array.of(sys.AF_UNSPEC, 0));
+  }
+
+  async another(): Promise<ClientRole> {
+    const { host, family } = this.setting;
+    // Another address of the same host: what tells it from the story's own.
+    const address = family === 4 ? '127.0.0.1' : '::1';
+    if (this.setting.address === address || !this.setting.address.startsWith('127.')) {
+      if (family === 4) throw new CannotExpress('raw', 'another connection on this network');
+    }
+    const other = new RawClient(
+      await startActor(host, 'client'),
+      { ...this.setting, address },
+      undefined,
+      this.fds,
+    );
+    await other.bind(0);
+    return other;
+  }
+
+  async thread(): Promise<this> {
+    return new RawClient(await this.startThread(), this.setting, this.socket, this.fds) as this;
   }
 }
 
-/** Casts both ends with actors in a world: raw system calls, each end on a thread of its own. */
-export async function castRaw(world: World, signal?: AbortSignal): Promise<Cast> {
-  const start = async (name: string): Promise<[sys.Actor, number]> => {
-    const actor = await world.actor(name);
-    return [actor, await actor.gettid()];
+async function startActor(host: Host, name: string): Promise<readonly [sys.Actor, number]> {
+  const actor = await host.actor(name);
+  return [actor, await actor.gettid()];
+}
+
+/** Casts both ends with actors: raw system calls, each end on a thread of its own. */
+export async function castRaw(
+  hosts: Hosts,
+  { family = 4, signal }: CastOptions = {},
+): Promise<Cast> {
+  const setting = (host: Host): Setting => {
+    const address = host.addresses[family];
+    if (address === undefined) throw new CannotExpress('raw', 'IPv6: this kernel has none');
+    return { host, family, signal, address };
   };
-  const server = new RawServer(...(await start('server')), signal);
-  const client = new RawClient(...(await start('client')), signal);
+  const server = new RawServer(await startActor(hosts.server, 'server'), setting(hosts.server));
+  const client = new RawClient(await startActor(hosts.client, 'client'), setting(hosts.client));
   return {
     driver: 'raw',
     server,

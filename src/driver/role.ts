@@ -1,10 +1,24 @@
+import type { SocketOptionName, SocketOptionValue } from '../syscall/option.js';
 import type { Endpoint } from '../tcp/address.js';
+import type { Host } from '../world/host.js';
 import type { SourceLine } from './server.js';
 
 /** The two ends of a connection. */
 export type End = 'client' | 'server';
 
-/** What both ends of an experiment can be asked, whoever acts them. */
+/** What shutdown(2) closes. */
+export type Direction = 'SHUT_RD' | 'SHUT_WR' | 'SHUT_RDWR';
+
+/** Another descriptor of a socket. */
+export interface Duplicate {
+  close(): Promise<void>;
+}
+
+/**
+ * What an end of an experiment can be asked, whoever acts it. A verb is one system call, or what the driver has in its
+ * place; it throws what that throws, so an error has the kernel's errno as its `code`. A driver that has nothing in a
+ * verb's place throws CannotExpress.
+ */
 export interface Role extends AsyncDisposable {
   readonly end: End;
   /** The process that acts it; undefined until it is started. */
@@ -19,6 +33,37 @@ export interface Role extends AsyncDisposable {
    * FIN, so `look` must be quick.
    */
   withDescriptor<T>(look: (fd: number) => T): T | undefined;
+
+  /** write(2); how many bytes were taken. */
+  send(data: string | Uint8Array): Promise<number>;
+  /** Writes until no more is taken; how many bytes that was. */
+  fill(): Promise<number>;
+  /** read(2); '' at the end of the stream. */
+  receive(): Promise<string>;
+  /** Reads the end of the stream, and throws if it is data; a program reads on its own account. */
+  readEnd(): Promise<void>;
+  /** shutdown(2). */
+  shutdown(how: Direction): Promise<void>;
+  /** close(2), or ending the program that never will. */
+  close(): Promise<void>;
+  /** close(2) with SO_LINGER {on, 0 s}: a reset instead of a FIN. */
+  abort(): Promise<void>;
+  /** setsockopt(2). */
+  setOption<N extends SocketOptionName>(name: N, value: SocketOptionValue<N>): Promise<void>;
+  /** getsockopt(2). */
+  getOption<N extends SocketOptionName>(name: N): Promise<SocketOptionValue<N>>;
+  /** fcntl(2) O_NONBLOCK. */
+  setNonblocking(on: boolean): Promise<void>;
+  /** Loses every segment that arrives at the socket from now on, or no more: a socket filter. */
+  discardArriving(on: boolean): Promise<void>;
+  /** dup(2). */
+  duplicate(): Promise<Duplicate>;
+  /** getpeername(2). */
+  peer(): Promise<Endpoint>;
+  /** Ends the connection by SOCK_DESTROY of sock_diag(7), as `ss -K` does. */
+  destroy(): Promise<void>;
+  /** The same end by another thread: it acts on the same socket. */
+  thread(): Promise<this>;
 }
 
 /** A program that acts an end on its own account: what it does is not asked for, only waited for. */
@@ -27,36 +72,49 @@ export interface ActingProgram {
   readonly missingCall?: SourceLine;
 }
 
-/** The passive side: it serves one connection and echoes. */
+/** How to listen. */
+export interface ListenOptions {
+  /** Left out: 0, so that the kernel chooses. */
+  readonly port?: number;
+  /** Left out: 5, as in the article. */
+  readonly backlog?: number;
+  /** SO_REUSEADDR. Left out: false. */
+  readonly reuseAddress?: boolean;
+  /** TCP_FASTOPEN: how many requests may wait. Left out: none. */
+  readonly fastOpen?: number;
+}
+
+/** The passive side. */
 export interface ServerRole extends Role {
   readonly end: 'server';
   /** Where it can be reached; undefined until it listens. */
   readonly address: Endpoint | undefined;
   /** Starts to listen; where it can be reached. */
-  listen(): Promise<Endpoint>;
+  listen(options?: ListenOptions): Promise<Endpoint>;
+  /** Closes the listening socket. */
+  stopListening(): Promise<void>;
   /** Accepts one connection. */
   accept(): Promise<void>;
   /** Reads once and writes back what it read; a program does so by itself. */
   echo(): Promise<void>;
-  /** Reads the end of the stream: read() returns 0; a program does so by itself. */
-  readEnd(): Promise<void>;
-  /**
-   * Writes although the peer has closed; the errno name where the kernel refuses, undefined where it takes it. Throws
-   * where a program acts: it writes only what it has read.
-   */
-  writeLate(): Promise<string | undefined>;
-  /** Closes the connection: by close(), or by ending the program that never will. */
-  close(): Promise<void>;
+  /** For one more connection of the same listener. */
+  another(): Promise<ServerRole>;
 }
 
 /** The active side. */
 export interface ClientRole extends Role {
   readonly end: 'client';
+  /** socket(2): before it is connected options can be set. `connect` does so where nobody has. */
+  open(): Promise<void>;
+  /** bind(2) to a port of the client's address. */
+  bind(port: number): Promise<void>;
   connect(to: Endpoint): Promise<void>;
-  send(text: string): Promise<void>;
-  /** What one read() brought. */
-  receive(): Promise<string>;
-  close(): Promise<void>;
+  /** sendto(2) with MSG_FASTOPEN: data in the SYN, where the kernel has a cookie or needs none. */
+  fastOpen(to: Endpoint, data: string): Promise<number>;
+  /** connect(2) to AF_UNSPEC: the socket forgets its connection and can be used again. */
+  disconnect(): Promise<void>;
+  /** For one more connection, from another address: what it does is not part of the story's paths. */
+  another(): Promise<ClientRole>;
 }
 
 /** Who acts: by system calls on actors, or as programs of their own. */
@@ -73,4 +131,28 @@ export interface Cast extends AsyncDisposable {
   onStart: (tid: number, end: End) => Promise<void>;
   /** What each program printed and was told, where there are programs. */
   transcripts(): { readonly server?: string; readonly client?: string };
+}
+
+/** Where both ends of a connection live; the same host twice, or one each. */
+export interface Hosts {
+  readonly client: Host;
+  readonly server: Host;
+}
+
+/** What a cast is told besides where. */
+export interface CastOptions {
+  /** Left out: 4. */
+  readonly family?: 4 | 6;
+  /** Ends what blocks. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A driver has nothing that does what a scenario asks for: the scenario cannot be told by it. */
+export class CannotExpress extends Error {
+  override readonly name = 'CannotExpress';
+  readonly code = 'ERR_CANNOT_EXPRESS';
+
+  constructor(driver: string, what: string) {
+    super(`driver ${driver} cannot express ${what}`);
+  }
 }

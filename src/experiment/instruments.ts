@@ -1,21 +1,27 @@
 import type { End } from '../driver/role.js';
-import { Capture, type Frame } from '../observer/capture.js';
 import { Polling } from '../observer/polling.js';
 import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { TracepointObserver, type TracepointOptions } from '../observer/tracepoint.js';
 import type { Endpoint } from '../tcp/address.js';
+import type { Segment } from '../tcp/segment.js';
 import type { SocketRow } from '../tcp/socket-table.js';
-import type { World } from '../world/world.js';
 import type { Feed } from './feed.js';
+import { Packets } from './packets.js';
+import type { Place } from './place.js';
 import type { CapturedFrame, ObserverReport } from './record.js';
 import { Timeline } from './timeline.js';
 
 const POLL_MS = 1;
-/** How long no frame may come before the kernel is asked whether there is one. */
-const FOLLOW_MS = 20;
-/** Between a frame's time stamp and its place in the ring lies the kernel's receive queue. */
-const QUEUE_NS = 1_000_000n;
 const UNWANTED = 'the run was to be unobserved';
+
+/** What of the place is known from the start. */
+export interface InstrumentsOptions {
+  /** The threads that act the ends: their calls are followed. */
+  readonly threads: ReadonlyMap<number, End>;
+  readonly family: 4 | 6;
+  /** False: only sockets' states are looked at, since somebody has to tell a scenario that waits. */
+  readonly observed: boolean;
+}
 
 /** Starts an observer where this process may, else says why not. */
 async function attempt<T>(start: () => Promise<T>, needs: string): Promise<T | string> {
@@ -34,84 +40,99 @@ export class Instruments implements AsyncDisposable {
   failure: Error | undefined;
   /** What was refused to an observer during the run, and why. */
   readonly refused = new Map<string, string>();
-  readonly #world: World;
-  readonly #threads: ReadonlyMap<number, End>;
-  #waitsForPort = false;
-  readonly #diag: SockDiag;
-  readonly #polling: Polling;
-  #looking: Promise<void> | undefined;
+  readonly #place: Place;
+  readonly #options: InstrumentsOptions;
+  readonly #diags: Readonly<Record<End, SockDiag>>;
+  readonly #polling: Record<End, Polling>;
   readonly #story: Feed;
-  #trace: TracepointObserver | string = UNWANTED;
+  readonly #looking: Promise<void>[] = [];
+  /** Of sockets and of the ends' threads. */
+  #traces: TracepointObserver[] | string = UNWANTED;
   /** Of the programs' calls: they are started after the rest. */
   readonly #callTraces: TracepointObserver[] = [];
-  #capture: Capture | string = UNWANTED;
-  #packets: Feed | undefined;
-  #handedOn = 0;
-  #following: Promise<void> | undefined;
+  #packets: Packets[] | string = UNWANTED;
+  #waitsForPort = false;
   #server: Endpoint | undefined;
   #client: Endpoint | undefined;
   #ended = false;
 
-  private constructor(world: World, diag: SockDiag, threads: ReadonlyMap<number, End>) {
-    this.#world = world;
-    this.#threads = threads;
-    this.#diag = diag;
+  private constructor(
+    place: Place,
+    options: InstrumentsOptions,
+    diags: Readonly<Record<End, SockDiag>>,
+  ) {
+    this.#place = place;
+    this.#options = options;
+    this.#diags = diags;
     this.#story = this.timeline.open({ name: 'scenario', latenessNs: 0, delivers: 'promptly' });
-    this.#polling = this.#poll();
+    this.#polling = { client: this.#poll('client'), server: this.#poll('server') };
   }
 
-  /**
-   * Starts all that may run in a world; they stop with this object. `threads` act the ends: their calls are followed.
-   * Unobserved, only sockets' states are looked at: somebody has to tell a scenario that waits.
-   */
-  static async start(
-    world: World,
-    threads: ReadonlyMap<number, End>,
-    { observed = true }: { readonly observed?: boolean } = {},
-  ): Promise<Instruments> {
-    const actor = await world.actor('sock_diag');
-    const diag = new SockDiag(await actor.socket(...SockDiag.socket));
-    await actor.stop();
-    const instruments = new Instruments(world, diag, threads);
-    if (!observed) return instruments;
-    for (const [tid, end] of threads) instruments.timeline.threadActs(tid, end);
+  /** Starts all that may run in a place; they stop with this object. */
+  static async start(place: Place, options: InstrumentsOptions): Promise<Instruments> {
+    const open = async (end: End): Promise<SockDiag> => {
+      const actor = await place[end].actor('sock_diag');
+      const diag = new SockDiag(await actor.socket(...SockDiag.socket));
+      await actor.stop();
+      return diag;
+    };
+    const diags = { client: await open('client'), server: await open('server') };
+    const instruments = new Instruments(place, options, diags);
+    if (!options.observed) return instruments;
+    for (const [tid, end] of options.threads) instruments.timeline.threadActs(tid, end);
     // The host has other traffic: there it is known only when the server listens what to look for.
-    if (world.kind === 'host') instruments.#waitsForPort = true;
+    if (place.kind === 'host') instruments.#waitsForPort = true;
     else await instruments.#observe();
     return instruments;
   }
 
   /** Starts to trace and to capture: everything, or the sockets of one port. */
   async #observe(port?: number): Promise<void> {
-    const ports = port === undefined ? {} : { ports: [port] };
     try {
-      const threads = [...this.#threads.keys()];
-      this.#trace = await this.#follow({
-        netns: this.#world.inode,
-        ...ports,
-        ...(threads.length > 0 && { threads }),
-      });
-      this.#capture = await attempt(
-        async () => Capture.start(await this.#world.actor('capture'), 'lo', { filter: ports }),
-        'CAP_NET_RAW',
-      );
-      this.#watchPackets();
+      this.#traces = await this.#trace(port);
+      this.#packets = await this.#tap(port);
     } catch (error) {
       await this[Symbol.asyncDispose]();
       throw error;
     }
   }
 
-  #poll(): Polling {
+  async #trace(port: number | undefined): Promise<TracepointObserver[] | string> {
+    const ports = port === undefined ? {} : { ports: [port] };
+    let threads = [...this.#options.threads.keys()];
+    const traces: TracepointObserver[] = [];
+    for (const netns of new Set([this.#place.client.inode, this.#place.server.inode])) {
+      const trace = await this.#follow({ netns, ...ports, ...(threads.length > 0 && { threads }) });
+      if (typeof trace === 'string') return trace;
+      traces.push(trace);
+      threads = [];
+    }
+    return traces;
+  }
+
+  async #tap(port: number | undefined): Promise<Packets[] | string> {
+    const taps: Packets[] = [];
+    for (const tap of this.#place.taps) {
+      const packets = await attempt(() => Packets.start(tap, this.timeline, port), 'CAP_NET_RAW');
+      if (typeof packets === 'string') return packets;
+      packets.onFailure = (error) => {
+        this.failure ??= error;
+      };
+      taps.push(packets);
+    }
+    return taps;
+  }
+
+  /** Looks at one end, again and again. */
+  #poll(end: End): Polling {
     const looks = this.timeline.open({
       ...{ name: 'polling', latenessNs: POLL_MS * 1e6, states: 'samples' },
     });
     const polling = Polling.start({
-      diag: this.#diag,
+      diag: this.#diags[end],
       everyMs: POLL_MS,
-      onChange: ({ tNs, subject, state, latenessNs }) => {
-        if (state === undefined || 'fd' in subject) return;
-        const end = subject.local === this.#server ? 'server' : 'client';
+      onChange: ({ tNs, state, latenessNs }) => {
+        if (state === undefined) return;
         // Before the first look it may have been so since the run began.
         const late = latenessNs ?? Number(tNs - this.timeline.originNs);
         looks.push({ kind: 'state', tNs, end, state, latenessNs: late });
@@ -121,10 +142,16 @@ export class Instruments implements AsyncDisposable {
         looks.advance(beganNs);
       },
     });
-    this.#looking = (async () => {
+    const look = async (): Promise<void> => {
       // Nothing comes this way but the error that ends it.
       for await (const _ of polling);
-    })().catch((error: Error) => this.#fail(looks, error));
+    };
+    this.#looking.push(
+      look().catch((error: Error) => {
+        this.failure ??= error;
+        looks.fail(error);
+      }),
+    );
     return polling;
   }
 
@@ -155,7 +182,7 @@ export class Instruments implements AsyncDisposable {
   /** A program has been started that acts an end: its calls are followed from here on. */
   async threadActs(tid: number, end: End): Promise<void> {
     this.timeline.threadActs(tid, end);
-    if (typeof this.#trace === 'string') return;
+    if (typeof this.#traces === 'string') return;
     const calls = await this.#follow({ sockets: false, threads: [tid] });
     if (typeof calls !== 'string') this.#callTraces.push(calls);
   }
@@ -163,27 +190,47 @@ export class Instruments implements AsyncDisposable {
   /** The server listens: from here on its connection can be told from all others. */
   async serverListens(address: Endpoint): Promise<void> {
     this.#server = address;
-    if (this.#waitsForPort) await this.#observe(address.port);
-    // lo may carry much else.
-    else if (this.#capture instanceof Capture) {
-      this.#capture.attachFilter({ ports: [address.port] });
+    if (this.#waitsForPort) {
+      this.#waitsForPort = false;
+      await this.#observe(address.port);
+    } else if (typeof this.#packets !== 'string') {
+      // There may be much else on the wire.
+      for (const { capture } of this.#packets) capture.attachFilter({ ports: [address.port] });
     }
-    this.timeline.serverListens(address, this.#world.inode);
+    const { client, server } = this.#place;
+    // An address of the story's own is known; the host's own are everybody's.
+    const from =
+      this.#place.kind === 'network' ? client.addresses[this.#options.family] : address.address;
+    const netns = client.inode === server.inode ? server.inode : undefined;
+    this.timeline.serverListens(address, { ...(netns && { netns }), ...(from && { from }) });
+  }
+
+  /** The client is not asked for its address: it is one without a socket. */
+  clientIs(address: Endpoint): void {
+    this.#client = address;
+    this.#watch();
   }
 
   /** The client's address: the kernel gave it, so the kernel is asked. Undefined until there is one. */
   client(): Endpoint | undefined {
     const server = this.#server;
     if (this.#client !== undefined || server === undefined) return this.#client;
-    const family = server.address.includes(':') ? 6 : 4;
-    for (const { remote, local, inode } of this.#diag.snapshot({ family })) {
+    const { family } = this.#options;
+    const own = this.#place.kind === 'network' ? undefined : server.address;
+    for (const { remote, local, inode } of this.#diags.client.snapshot({ family })) {
       // On the host an earlier client of the same port may be in TIME_WAIT still: nobody holds that one.
       if (remote.port !== server.port || remote.address !== server.address || inode === 0) continue;
+      // One more connection is made from another address.
+      if (own !== undefined && local.address !== own) continue;
       this.#client = local;
-      for (const end of ['client', 'server'] as const) this.#polling.watch(this.#tuple(end));
+      this.#watch();
       break;
     }
     return this.#client;
+  }
+
+  #watch(): void {
+    for (const end of this.#place.ends) this.#polling[end].watch(this.#tuple(end));
   }
 
   #tuple(end: End): FourTuple {
@@ -194,13 +241,14 @@ export class Instruments implements AsyncDisposable {
 
   /** The socket of one end, or undefined where the kernel has none: never, or no longer. */
   row(end: End): SocketRow | undefined {
-    return this.client() && this.#diag.find(this.#tuple(end));
+    if (!this.#place.ends.includes(end) || this.client() === undefined) return undefined;
+    return this.#diags[end].find(this.#tuple(end));
   }
 
   /** The server's listening sockets. */
   listeners(): SocketRow[] {
     const port = this.#server?.port;
-    return [...this.#diag.snapshot({ states: ['LISTEN'] })].filter(
+    return [...this.#diags.server.snapshot({ states: ['LISTEN'] })].filter(
       ({ local }) => local.port === port,
     );
   }
@@ -212,42 +260,11 @@ export class Instruments implements AsyncDisposable {
     return Number(tNs - this.timeline.originNs);
   }
 
-  #watchPackets(): void {
-    const capture = this.#capture;
-    if (!(capture instanceof Capture)) return;
-    const feed = this.timeline.open({
-      ...{ name: 'capture', latenessNs: Number(capture.clockErrorNs), delivers: 'in-order' },
-    });
-    const follow = async (): Promise<void> => {
-      while (!this.#ended) {
-        await capture.until(({ length }) => this.#ended || length > this.#handedOn, FOLLOW_MS);
-        const askedNs = process.hrtime.bigint();
-        await capture.flush();
-        this.#handOn(capture, feed);
-        feed.advance(askedNs - QUEUE_NS);
-      }
-    };
-    this.#packets = feed;
-    // Who waits must hear of it.
-    this.#following = follow().catch((error: Error) => this.#fail(feed, error));
-  }
-
-  #fail(feed: Feed, error: Error): void {
-    this.failure ??= error;
-    feed.fail(error);
-  }
-
-  #handOn({ frames }: Capture, feed: Feed): void {
-    for (; this.#handedOn < frames.length; this.#handedOn++) {
-      const { segment, monotonicNs: tNs } = frames[this.#handedOn] as Frame;
-      if (segment !== undefined) feed.push({ kind: 'segment', tNs, segment });
-    }
-  }
-
-  /** Waits until the capture has that many segments of the connection; not for long. */
+  /** Waits until that many segments of the connection have been seen; not for long. */
   async segments(count: number, deadlineMs: number): Promise<void> {
-    if (!(this.#capture instanceof Capture)) return;
-    await this.#capture.until(() => this.frames.length >= count, deadlineMs);
+    if (typeof this.#packets === 'string') return;
+    const enough = (): boolean => this.frames.length >= count;
+    for (const { capture } of this.#packets) await capture.until(enough, deadlineMs);
   }
 
   /** Has every observer tell all it has seen, and ends the timeline. */
@@ -255,42 +272,37 @@ export class Instruments implements AsyncDisposable {
     if (this.#ended) return;
     this.#ended = true;
     const untilNs = process.hrtime.bigint();
-    this.#polling.look();
-    for (const trace of [this.#trace, ...this.#callTraces]) {
-      if (typeof trace !== 'string') await trace.flush();
-    }
-    await this.#following;
-    if (this.#capture instanceof Capture && this.#packets?.open) {
-      await this.#capture.stop();
-      this.#handOn(this.#capture, this.#packets);
-      this.#packets.advance(untilNs);
+    for (const polling of Object.values(this.#polling)) polling.look();
+    for (const trace of this.#allTraces) await trace.flush();
+    if (typeof this.#packets !== 'string') {
+      for (const packets of this.#packets) await packets.finish(untilNs);
     }
     this.timeline.close();
   }
 
-  /** The connection's frames so far. */
-  get frames(): CapturedFrame[] {
-    if (!(this.#capture instanceof Capture)) return [];
-    const ports = [this.#server?.port, this.#client?.port];
-    return this.#capture.frames.flatMap(({ realtimeNs, monotonicNs, bytes, segment }) =>
-      // On the host's network a stranger may have had one of the ports a moment before; not both.
-      segment !== undefined &&
-      ports.includes(segment.source.port) &&
-      ports.includes(segment.destination.port)
-        ? [{ realtimeNs, tNs: this.#sinceStart(monotonicNs), bytes, segment }]
-        : [],
-    );
+  get #allTraces(): TracepointObserver[] {
+    return [...(typeof this.#traces === 'string' ? [] : this.#traces), ...this.#callTraces];
   }
 
-  #sinceStart(tNs: bigint): number {
-    return Number(tNs - this.timeline.originNs);
+  /** The connection's frames so far, each once, in order. */
+  get frames(): CapturedFrame[] {
+    if (typeof this.#packets === 'string') return [];
+    const frames = this.#packets.flatMap((each) => each.between(this.#server, this.#client));
+    return frames.sort((a, b) => a.tNs - b.tNs);
+  }
+
+  /** Who sent a segment of the connection. */
+  senderOf({ source }: Segment): End {
+    const { address, port } = this.#server ?? { address: '', port: 0 };
+    return source.port === port && source.address === address ? 'server' : 'client';
   }
 
   /** Whether packets are seen, and whether every transition is: a hit that was lost may have been any. */
   get sees(): { readonly packets: boolean; readonly transitions: boolean } {
+    const traces = this.#traces;
     return {
-      packets: this.#capture instanceof Capture,
-      transitions: typeof this.#trace !== 'string' && this.#trace.lost === 0,
+      packets: typeof this.#packets !== 'string',
+      transitions: typeof traces !== 'string' && traces.every(({ lost }) => lost === 0),
     };
   }
 
@@ -303,34 +315,43 @@ export class Instruments implements AsyncDisposable {
   }
 
   get #started(): ObserverReport[] {
-    const [capture, trace] = [this.#capture, this.#trace];
+    const available = true;
     return [
-      { name: 'TCP_INFO', available: true, latenessNs: 0 },
-      { name: 'sock_diag', available: true, latenessNs: 0 },
-      { name: 'polling', available: true, latenessNs: POLL_MS * 1e6 },
-      capture instanceof Capture
-        ? {
-            ...{ name: 'capture', available: true, via: capture.via },
-            ...{ latenessNs: Number(capture.clockErrorNs), lost: capture.dropped },
-          }
-        : { name: 'capture', available: false, reason: capture },
-      typeof trace === 'string'
-        ? { name: 'tracepoint', available: false, reason: trace }
-        : { name: 'tracepoint', available: true, via: trace.via, latenessNs: 0, lost: trace.lost },
-      { name: 'process', available: true, latenessNs: 0 },
+      { name: 'TCP_INFO', available, latenessNs: 0 },
+      { name: 'sock_diag', available, latenessNs: 0 },
+      { name: 'polling', available, latenessNs: POLL_MS * 1e6 },
+      reportOf('capture', this.#packets, ({ capture }) => ({
+        ...{ via: capture.via, latenessNs: Number(capture.clockErrorNs), lost: capture.dropped },
+      })),
+      reportOf('tracepoint', this.#traces, ({ via, lost }) => ({ via, latenessNs: 0, lost })),
+      { name: 'process', available, latenessNs: 0 },
     ];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
     this.timeline.close();
-    await this.#polling.stop();
-    await this.#looking;
-    if (this.#capture instanceof Capture) await this.#capture[Symbol.asyncDispose]();
-    await this.#following;
-    for (const trace of [this.#trace, ...this.#callTraces]) {
-      if (typeof trace !== 'string') await trace.stop();
+    for (const polling of Object.values(this.#polling)) await polling.stop();
+    await Promise.all(this.#looking);
+    if (typeof this.#packets !== 'string') {
+      for (const packets of this.#packets) await packets[Symbol.asyncDispose]();
     }
-    this.#diag.close();
+    await Promise.all(this.#allTraces.map((trace) => trace.stop()));
+    for (const diag of Object.values(this.#diags)) diag.close();
   }
+}
+
+/** What several observers of a kind have to say together. */
+function reportOf<T>(
+  name: string,
+  observers: readonly T[] | string,
+  facts: (observer: T) => { via: string; latenessNs: number; lost: number },
+): ObserverReport {
+  if (typeof observers === 'string') return { name, available: false, reason: observers };
+  const all = observers.map(facts);
+  return {
+    ...{ name, available: true, via: [...new Set(all.map(({ via }) => via))].join(', ') },
+    latenessNs: Math.max(0, ...all.map(({ latenessNs }) => latenessNs)),
+    lost: all.reduce((sum, { lost }) => sum + lost, 0),
+  };
 }

@@ -3,7 +3,7 @@ import type { End, Sighting, TimelineEvent } from './event.js';
 import type { Feed } from './feed.js';
 import { CallPairing } from './pairing.js';
 import type { Observation } from './wait.js';
-import { Who } from './who.js';
+import { type Surroundings, Who } from './who.js';
 
 /** What every event says, before it is known what kind it is. */
 type Stamp = Pick<TimelineEvent, 'id' | 'tNs' | 'source' | 'latenessNs' | 'late'>;
@@ -14,8 +14,8 @@ export class Interpreter {
   readonly #pairing = new CallPairing();
   #knowsServer = false;
 
-  serverListens(address: Endpoint, netns?: number): void {
-    this.#who.serverListens(address, netns);
+  serverListens(address: Endpoint, surroundings?: Surroundings): void {
+    this.#who.serverListens(address, surroundings);
     this.#knowsServer = true;
   }
 

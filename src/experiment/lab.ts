@@ -1,14 +1,16 @@
-import type { Cast, End } from '../driver/role.js';
+import { CannotExpress, type Cast, type End } from '../driver/role.js';
 import { holdersOf, threadsOf } from '../observer/process.js';
 import { tcpState } from '../observer/tcp-info.js';
-import type { Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
+import type { ReachOptions, Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
 import { causeOf } from '../tcp/cause.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
-import type { World } from '../world/world.js';
+import type { Link } from '../world/link.js';
+import type { Wire } from '../world/wire.js';
 import type { Source } from './event.js';
 import { Instruments } from './instruments.js';
 import { pathOf } from './path.js';
+import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Moment, MomentSocket } from './record.js';
 
 const DEADLINE_MS = 10_000;
@@ -22,8 +24,9 @@ export interface LabOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called when every observer has looked; the scenario goes on when it has resolved. */
   readonly onMoment?: ((moment: Moment) => Promise<void>) | undefined;
-  /** False leaves out every observer that nobody waits for. Left out: true. */
-  readonly observed?: boolean | undefined;
+  /** False leaves out every observer that nobody waits for. */
+  readonly observed: boolean;
+  readonly family: 4 | 6;
 }
 
 /** The stage that a scenario plays on, and its jury: holds what the instruments saw against what should be. */
@@ -34,39 +37,61 @@ export class Lab implements Stage, AsyncDisposable {
   readonly moments: Moment[] = [];
   readonly instruments: Instruments;
   readonly #scenario: Scenario;
+  readonly #place: Place;
   readonly #cast: Cast;
   readonly #options: LabOptions;
 
   private constructor(
     scenario: Scenario,
+    place: Place,
     cast: Cast,
     instruments: Instruments,
     options: LabOptions,
   ) {
     this.#scenario = scenario;
+    this.#place = place;
     this.#cast = cast;
     this.#options = options;
     this.instruments = instruments;
     this.server = cast.server;
     this.client = cast.client;
-    cast.onListen = (address) => instruments.serverListens(address);
+    cast.onListen = async (address) => {
+      await instruments.serverListens(address);
+      const { wire, ends } = place;
+      if (wire !== undefined && !ends.includes('client')) instruments.clientIs(wire.local);
+    };
     cast.onStart = (tid, end) => instruments.threadActs(tid, end);
   }
 
-  /** Sets up the observers in a world. They stop with the lab; the cast stays the caller's. */
+  /** Sets up the observers in a place. They stop with the lab; place and cast stay the caller's. */
   static async open(
     scenario: Scenario,
-    world: World,
+    place: Place,
     cast: Cast,
-    options: LabOptions = {},
+    options: LabOptions,
   ): Promise<Lab> {
-    const threads = ENDS.flatMap((end) => {
+    const threads = place.ends.flatMap((end) => {
       const { tid } = cast[end];
       return tid === undefined ? [] : [[tid, end] as const];
     });
-    const { observed = true } = options;
-    const instruments = await Instruments.start(world, new Map(threads), { observed });
-    return new Lab(scenario, cast, instruments, options);
+    const { observed, family } = options;
+    const instruments = await Instruments.start(place, {
+      ...{ observed, family, threads: new Map(threads) },
+    });
+    const lab = new Lab(scenario, place, cast, instruments, options);
+    // A wire needs no call to be reached.
+    if (!place.ends.includes('server') && place.wire !== undefined) {
+      await instruments.serverListens(place.wire.local);
+    }
+    return lab;
+  }
+
+  get link(): Link {
+    return given(this.#place.link, 'link');
+  }
+
+  get wire(): Wire {
+    return given(this.#place.wire, 'wire');
   }
 
   expect = (what: string, expected: unknown, observed: unknown): void => {
@@ -80,20 +105,34 @@ export class Lab implements Stage, AsyncDisposable {
     this.checks.push({ what, ...values, source, ok });
   }
 
-  reach = async (states: Partial<Readonly<Record<End, TcpStateName>>>): Promise<void> => {
+  fails = async (what: string, code: string, act: Promise<unknown>): Promise<void> => {
+    let observed: unknown = 'no error';
+    try {
+      await act;
+    } catch (error) {
+      // What has no code is no answer of the kernel's, and what cannot be said was not done.
+      if (error instanceof CannotExpress) throw error;
+      if (!(error instanceof Error && 'code' in error)) throw error;
+      observed = error.code;
+    }
+    this.#check(what, code, observed, 'scenario');
+  };
+
+  reach = async (
+    states: Partial<Readonly<Record<End, TcpStateName>>>,
+    { deadlineMs = DEADLINE_MS }: ReachOptions = {},
+  ): Promise<void> => {
     const wanted = ENDS.flatMap((end) => {
       const state = states[end];
       return state === undefined ? [] : [{ end, state }];
     });
     const over = new AbortController();
-    const signal = AbortSignal.any([
-      over.signal,
-      ...(this.#options.signal ? [this.#options.signal] : []),
-    ]);
+    const { signal } = this.#options;
+    const either = AbortSignal.any(signal ? [over.signal, signal] : [over.signal]);
     const { timeline } = this.instruments;
     try {
       await Promise.all(
-        wanted.map((each) => timeline.waitFor(each, { deadlineMs: DEADLINE_MS, signal })),
+        wanted.map((each) => timeline.waitFor(each, { deadlineMs, signal: either })),
       );
     } finally {
       over.abort();
@@ -190,9 +229,14 @@ export class Lab implements Stage, AsyncDisposable {
     const socket = sockets.find((each) => each.end === end);
     const diagnosis = diagnoses.find((each) => each.end === end);
     const at = `${end} at "${moment}"`;
-    const { recvQ, sendQ, owned, cause, waitsIn } = expectation;
+    const { recvQ, sendQ, owned, timer, cause, waitsIn } = expectation;
     if (recvQ !== undefined) this.#check(`Recv-Q of the ${at}`, recvQ, socket?.recvQ, 'sock_diag');
-    if (sendQ !== undefined) this.#check(`Send-Q of the ${at}`, sendQ, socket?.sendQ, 'sock_diag');
+    if (sendQ !== undefined) {
+      const queued = socket?.sendQ ?? 0;
+      const seen = sendQ === 'some' && queued > 0 ? 'some' : socket?.sendQ;
+      this.#check(`Send-Q of the ${at}`, sendQ, seen, 'sock_diag');
+    }
+    if (timer !== undefined) this.#check(`timer of the ${at}`, timer, socket?.timer, 'sock_diag');
     if (owned !== undefined) {
       const seen = socket === undefined ? undefined : socket.inode !== 0;
       this.#check(`a descriptor holds the ${at}`, owned, seen, 'sock_diag');
@@ -210,12 +254,12 @@ export class Lab implements Stage, AsyncDisposable {
   /** Ends the observation, holds the story as a whole against the scenario, and returns the connection's frames. */
   async finish(): Promise<CapturedFrame[]> {
     const { instruments } = this;
-    const { segments } = this.#scenario;
-    await instruments.segments(segments.length, TAIL_MS);
+    const { segments, resets = [] } = this.#scenario;
+    if (segments !== undefined) await instruments.segments(segments.length, TAIL_MS);
     await instruments.finish();
     const { transitions, packets } = instruments.sees;
-    for (const end of ENDS) {
-      const [expected, observed] = [this.#scenario.path[end], this.path(end)];
+    for (const end of this.#place.ends) {
+      const [expected = [], observed] = [this.#scenario.path[end], this.path(end)];
       // Who only looks now and then may miss what passes.
       const ok = transitions ? isSame(observed, expected) : followsPath(observed, expected);
       const source = transitions ? 'tracepoint' : 'polling';
@@ -224,7 +268,13 @@ export class Lab implements Stage, AsyncDisposable {
     const frames = instruments.frames;
     if (packets) {
       const flags = frames.map(({ segment }) => segment.flags);
-      this.#check('segments of the connection', segments, flags, 'capture');
+      if (segments !== undefined) {
+        this.#check('segments of the connection', segments, flags, 'capture');
+      }
+      const senders = frames
+        .filter(({ segment }) => segment.flags.includes('R'))
+        .map(({ segment }) => instruments.senderOf(segment));
+      this.#check('resets of the connection, by their senders', resets, senders, 'capture');
     }
     for (const { kind, what, values, sources } of instruments.timeline.findings) {
       // What is missing or came late proves nothing against a run, nor does what follows from it.
@@ -263,9 +313,22 @@ export class Lab implements Stage, AsyncDisposable {
     return this.checks.every(({ ok, source }) => ok || this.#gaps.has(source));
   }
 
+  /** The end of which a state was to be the proof, and which nobody has seen in it. */
+  get unproved(): string | undefined {
+    for (const [end, state] of Object.entries(this.#scenario.proof ?? {})) {
+      if (!this.path(end as End).includes(state)) return `${end} was not seen in ${state}`;
+    }
+    return undefined;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.instruments[Symbol.asyncDispose]();
   }
+}
+
+function given<T>(part: T | undefined, name: string): T {
+  if (part !== undefined) return part;
+  throw new Error(`the scenario has no ${name}: its place must ask for one`);
 }
 
 function isSame(observed: readonly string[], expected: readonly string[]): boolean {

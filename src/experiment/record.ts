@@ -83,12 +83,15 @@ export interface CapturedFrame {
 export interface RunRecord {
   readonly scenario: string;
   readonly driver: DriverName;
+  /** The IP version. */
+  readonly family: 4 | 6;
   readonly kernel: string;
   readonly ok: boolean;
   readonly verdict: Verdict;
   /** Why it was skipped, or the first thing that went wrong. */
   readonly reason?: string;
-  readonly world: { readonly kind: WorldKind; readonly privilege: Privilege };
+  /** `network`: two hosts. */
+  readonly world: { readonly kind: WorldKind | 'network'; readonly privilege: Privilege };
   readonly ends: Readonly<Record<End, { readonly path: readonly TcpState[] }>>;
   readonly checks: readonly Check[];
   /** `tNs`: nanoseconds since the run began, CLOCK_MONOTONIC. */

@@ -1,10 +1,18 @@
 import { release } from 'node:os';
 import { castPrograms } from '../driver/programs.js';
 import { castRaw } from '../driver/raw.js';
-import type { Cast, DriverName } from '../driver/role.js';
-import type { Scenario } from '../scenario/scenario.js';
-import { World, type WorldKind } from '../world/world.js';
+import {
+  CannotExpress,
+  type Cast,
+  type CastOptions,
+  type DriverName,
+  type Hosts,
+} from '../driver/role.js';
+import { driversOf, type Scenario } from '../scenario/scenario.js';
+import { hasIpv6 } from '../world/namespace.js';
+import { privilege, type WorldKind } from '../world/world.js';
 import { Lab } from './lab.js';
+import { openPlace } from './place.js';
 import type { CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
 
 /** How to run a scenario. */
@@ -12,6 +20,8 @@ export interface RunOptions {
   /** Left out: the scenario's first. */
   readonly driver?: DriverName;
   readonly world: WorldKind;
+  /** The IP version. Left out: 4. */
+  readonly family?: 4 | 6;
   /** Ends the run; what it had open is closed, and the promise rejects. */
   readonly signal?: AbortSignal;
   /** Called at each moment of the scenario, which goes on when it has resolved. */
@@ -20,51 +30,39 @@ export interface RunOptions {
   readonly observed?: boolean;
 }
 
-const cast = (driver: DriverName, world: World, signal?: AbortSignal): Promise<Cast> =>
-  driver === 'raw' ? castRaw(world, signal) : castPrograms(world, signal);
+const cast = (driver: DriverName, hosts: Hosts, options: CastOptions): Promise<Cast> =>
+  driver === 'raw' ? castRaw(hosts, options) : castPrograms(hosts, options);
 
 /**
- * Runs a scenario in a world of its own and holds what was seen against what should be. A scenario that fails is a record
+ * Runs a scenario in a place of its own and holds what was seen against what should be. A scenario that fails is a record
  * that says so; what throws is a lab that could not be set up.
  */
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
-  const { driver = scenario.drivers[0] ?? 'raw', signal, onMoment, observed } = options;
-  await using world = await World.open(options.world);
-  const empty = { client: { path: [] }, server: { path: [] } };
-  const base = {
-    scenario: scenario.name,
-    driver,
-    kernel: release(),
-    world: { kind: world.kind, privilege: world.privilege },
-  };
-  const skipped = (reason: string): Run => ({
+  const [first = 'raw'] = driversOf(scenario);
+  const { driver = first, family = 4, world, signal } = options;
+  const { onMoment, observed = true } = options;
+  const base = { scenario: scenario.name, driver, family, kernel: release() };
+  const skipped = (kind: RunRecord['world']['kind'], reason: string): Run => ({
     record: {
-      ...base,
-      ok: true,
-      verdict: 'skipped',
-      reason,
-      ends: empty,
-      checks: [],
-      events: [],
-      findings: [],
-      observers: [],
-      moments: [],
-      transcripts: {},
+      ...{ ...base, world: { kind, privilege: privilege() }, ok: true, verdict: 'skipped', reason },
+      ends: { client: { path: [] }, server: { path: [] } },
+      ...{ checks: [], events: [], findings: [], observers: [], moments: [], transcripts: {} },
     },
     frames: [],
   });
-  if (!scenario.drivers.includes(driver)) {
-    return skipped(`driver ${driver} cannot act it; ${scenario.drivers.join(' and ')} can`);
-  }
-  if (scenario.sysctls !== undefined) {
-    if (world.kind === 'host') return skipped('needs a network namespace of its own, for a sysctl');
-    for (const [path, value] of Object.entries(scenario.sysctls)) {
-      await world.setSysctl(path, value);
+  const why = whyNot(scenario, world, family);
+  if (why !== undefined) return skipped(world, why);
+
+  await using place = await openPlace(scenario, world, family);
+  for (const host of new Set([place.client, place.server])) {
+    for (const [path, value] of Object.entries(scenario.sysctls ?? {})) {
+      await host.setSysctl(path, value);
     }
   }
-
-  await using actors = await cast(driver, world, signal);
-  await using lab = await Lab.open(scenario, world, actors, { signal, onMoment, observed });
+  await using actors = await cast(driver, place, { family, signal });
+  await using lab = await Lab.open(scenario, place, actors, {
+    ...{ signal, onMoment, observed, family },
+  });
   let thrown: unknown;
   try {
     await scenario.run(lab);
@@ -72,12 +70,14 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     signal?.throwIfAborted();
   } catch (error) {
     signal?.throwIfAborted();
+    if (error instanceof CannotExpress) return skipped(place.kind, error.message);
     thrown = error;
   }
   const frames: CapturedFrame[] = await lab.finish();
   const { verdict, reason } = judge(lab, thrown);
   const record: RunRecord = {
     ...base,
+    world: { kind: place.kind, privilege: place.privilege },
     ok: verdict === 'reproduced',
     verdict,
     ...(reason !== undefined && { reason }),
@@ -90,6 +90,21 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     transcripts: actors.transcripts(),
   };
   return { record, frames };
+}
+
+/** Why a scenario cannot run there at all. */
+function whyNot(
+  { sysctls, needsNamespace, place, families = [4, 6] }: Scenario,
+  world: WorldKind,
+  family: 4 | 6,
+): string | undefined {
+  if (!families.includes(family)) return `it is about IPv${families.join(' and IPv')}`;
+  if (family === 6 && !hasIpv6()) return 'this kernel has no IPv6';
+  if (world !== 'host') return undefined;
+  const needs = 'needs a network namespace of its own';
+  if (sysctls !== undefined) return `${needs}, for a sysctl`;
+  if (place !== undefined) return `${needs}, for ${place.wire ? 'a wire' : 'a link'}`;
+  return needsNamespace ? `${needs}, for a privilege` : undefined;
 }
 
 /** Whether the machine had too little for the lab itself: that says nothing of the scenario. */
@@ -107,6 +122,10 @@ function judge(lab: Lab, thrown: unknown): { verdict: Verdict; reason?: string }
     return { verdict, reason: messageOf(thrown) };
   }
   const failed = lab.checks.find(({ ok }) => !ok);
+  const { unproved } = lab;
+  if (failed === undefined && unproved !== undefined) {
+    return { verdict: 'inconclusive', reason: unproved };
+  }
   if (failed === undefined) return { verdict: 'reproduced' };
   const { what, expected, observed, source } = failed;
   const values = `expected ${JSON.stringify(expected)}, observed ${JSON.stringify(observed)}`;

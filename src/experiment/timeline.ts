@@ -1,9 +1,10 @@
 import type { Endpoint } from '../tcp/address.js';
-import { disagreements } from './disagreement.js';
+import { disagreements, type SourceFacts } from './disagreement.js';
 import type { End, Finding, Sighting, TimelineEvent } from './event.js';
 import { Feed, type FeedOptions, type FeedOwner } from './feed.js';
 import { Interpreter } from './interpreter.js';
 import { type Condition, isSure, type Reached, type WaitOptions, Waits } from './wait.js';
+import type { Surroundings } from './who.js';
 
 /** Later than any clock says. */
 const NEVER = 1n << 63n;
@@ -57,10 +58,9 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
     this.#waits = new Waits(now);
   }
 
-  /** Where the server listens, and the inode number of its network namespace where sources tell namespaces apart. Until
-   * this is known no event has a place. */
-  serverListens(address: Endpoint, netns?: number): void {
-    this.#interpreter.serverListens(address, netns);
+  /** Where the server listens. Until this is known no event has a place. */
+  serverListens(address: Endpoint, surroundings?: Surroundings): void {
+    this.#interpreter.serverListens(address, surroundings);
     this.#release();
   }
 
@@ -92,12 +92,23 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
 
   /** Where sources do not agree, in the events kept so far and as far as each source has been heard of. */
   get findings(): Finding[] {
-    const sources = this.#feeds.map((feed) => ({
-      ...{ name: feed.name, states: feed.states, late: feed.late, lost: feed.lost },
-      heardNs: this.#sinceOrigin(feed.heardNs),
-      worstLateNs: Number(feed.worstLateNs),
-    }));
-    return disagreements(this.events, sources, { dropped: this.dropped });
+    const sources = new Map<string, SourceFacts>();
+    for (const feed of this.#feeds) {
+      // One source may come by several ways; it has been heard of as far as the last of them.
+      const other = sources.get(feed.name);
+      sources.set(feed.name, {
+        name: feed.name,
+        states: other?.states ?? feed.states,
+        late: (other?.late ?? 0) + feed.late,
+        lost: (other?.lost ?? 0) + feed.lost,
+        heardNs: Math.min(
+          other?.heardNs ?? Number.POSITIVE_INFINITY,
+          this.#sinceOrigin(feed.heardNs),
+        ),
+        worstLateNs: Math.max(other?.worstLateNs ?? 0, Number(feed.worstLateNs)),
+      });
+    }
+    return disagreements(this.events, [...sources.values()], { dropped: this.dropped });
   }
 
   /**

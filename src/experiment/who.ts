@@ -8,6 +8,14 @@ interface Addresses {
   readonly netns?: number;
 }
 
+/** What else is known of a connection than where its server listens. */
+export interface Surroundings {
+  /** The inode number of its network namespace, where sources tell namespaces apart and both ends are in the same. */
+  readonly netns?: number;
+  /** The client's address: connections from others are not meant. */
+  readonly from?: string;
+}
+
 /** Whose socket something was seen on. */
 export interface Place {
   readonly end: End;
@@ -19,11 +27,12 @@ export class Who {
   readonly #threads = new Map<number, End>();
   #server: Endpoint | undefined;
   #netns: number | undefined;
+  #from: string | undefined;
 
-  /** Where the server listens, and the inode number of its network namespace where sources tell namespaces apart. */
-  serverListens(address: Endpoint, netns?: number): void {
+  serverListens(address: Endpoint, { netns, from }: Surroundings = {}): void {
     this.#server = { address: plain(address.address), port: address.port };
     this.#netns = netns;
+    this.#from = from;
   }
 
   /** A thread acts one of the ends. */
@@ -41,8 +50,16 @@ export class Who {
     const listener = remote.port === 0;
     // It may listen on every address, the one it is reached by among them.
     const everywhere = listener && local.port === this.#server?.port && isAny(local.address);
-    if (everywhere || this.#isServer(local)) return { end: 'server', listener };
-    return this.#isServer(remote) ? { end: 'client', listener: false } : undefined;
+    if (listener)
+      return everywhere || this.#isServer(local) ? { end: 'server', listener } : undefined;
+    if (this.#isServer(local) && this.#isClient(remote)) return { end: 'server', listener };
+    return this.#isServer(remote) && this.#isClient(local)
+      ? { end: 'client', listener }
+      : undefined;
+  }
+
+  #isClient({ address }: Endpoint): boolean {
+    return this.#from === undefined || this.#from === plain(address);
   }
 
   #isServer({ address, port }: Endpoint): boolean {

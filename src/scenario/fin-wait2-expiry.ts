@@ -8,7 +8,6 @@ export const finWait2Expiry: Scenario = {
   summary:
     'The client has closed and nobody answers its FIN. When tcp_fin_timeout is over the kernel forgets the connection, ' +
     'without TIME_WAIT. What the server writes then is answered by a RST, and its next write by EPIPE.',
-  drivers: ['raw'],
   // The shortest there is: a second instead of the minute.
   sysctls: { 'net/ipv4/tcp_fin_timeout': '1' },
   path: {
@@ -16,8 +15,9 @@ export const finWait2Expiry: Scenario = {
     server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT', 'CLOSE'],
   },
   segments: ['S', 'S.', '.', 'F.', '.', 'P.', 'R'],
+  resets: ['client'],
 
-  async run({ server, client, reach, moment, expect }) {
+  async run({ server, client, reach, moment, expect, fails }) {
     await client.connect(await server.listen());
     await server.accept();
     await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
@@ -30,9 +30,9 @@ export const finWait2Expiry: Scenario = {
     await reach({ client: 'CLOSE' });
     await moment('expired');
 
-    expect('the first late write', undefined, await server.writeLate());
+    expect('the first late write', 5, await server.send('late\n'));
     await reach({ server: 'CLOSE' });
-    expect('the second late write', 'EPIPE', await server.writeLate());
+    await fails('the second late write', 'EPIPE', server.send('late\n'));
     await moment('reset');
   },
 };

@@ -33,11 +33,6 @@ const wrong: { title: string; args: string[]; says: RegExp }[] = [
     args: ['run', 'close-wait', '--driver', 'taxi'],
     says: /no driver "taxi": it is raw or program/,
   },
-  {
-    title: 'a driver that cannot act the scenario',
-    args: ['run', 'fin-wait2-expiry', '--driver', 'program'],
-    says: /driver program cannot act fin-wait2-expiry; raw can/,
-  },
   { title: 'a driver left out', args: ['run', '--driver'], says: /argument missing/ },
   { title: 'an unknown state', args: ['states', '--state', 'ASLEEP'], says: /no state "ASLEEP"/ },
   {

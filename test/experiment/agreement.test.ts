@@ -5,6 +5,7 @@ import { run } from '../../src/experiment/run.js';
 import { TracepointObserver } from '../../src/observer/tracepoint.js';
 import { catalogue } from '../../src/scenario/catalogue.js';
 import { closeWait } from '../../src/scenario/close-wait.js';
+import { driversOf } from '../../src/scenario/scenario.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 import { altered, flood, loopbackDown, observed } from './observed.js';
 
@@ -13,7 +14,7 @@ const inNamespace = (title: string, act: (t: ExecutionContext) => Promise<void>)
 const NAMESPACE = { world: 'namespace' } as const;
 
 for (const scenario of catalogue) {
-  for (const driver of scenario.drivers) {
+  for (const driver of driversOf(scenario)) {
     inNamespace(`${scenario.name}, ${driver}: the sources agree`, async (t) => {
       const { record } = await observed(scenario, driver);
       t.deepEqual(record.findings, []);
@@ -83,7 +84,10 @@ inNamespace('a capture that lost frames speaks against no run', async (t) => {
   t.true(lostFrames(record) > 0);
   t.is(record.verdict, 'reproduced', record.reason);
 
-  const gaps = await observed({ ...flooded, segments: [...closeWait.segments, 'R'] }, 'raw');
+  const gaps = await observed(
+    { ...flooded, segments: [...(closeWait.segments ?? []), 'R'] },
+    'raw',
+  );
   t.true(lostFrames(gaps.record) > 0);
   t.is(gaps.record.verdict, 'inconclusive');
   t.false(gaps.record.ok);

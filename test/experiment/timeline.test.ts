@@ -121,7 +121,7 @@ test('sockets of others and other namespaces are left out', (t) => {
   states.push(transition(5, 'server', 'CLOSE', 'LISTEN', { netns: 4 }));
   states.advance(us(6));
   t.deepEqual(briefly(timeline), [], 'whose it is cannot be told yet');
-  timeline.serverListens(server, 4);
+  timeline.serverListens(server, { netns: 4 });
   const elsewhere = { local: { ...client, port: 1 }, remote: { ...server, port: 2 } };
   states.push({ ...transition(7, 'client', 'CLOSE', 'SYN_SENT'), ...elsewhere });
   states.push(transition(8, 'client', 'CLOSE', 'SYN_SENT', { netns: 5 }));

@@ -1,5 +1,6 @@
 import test from 'ava';
 import { catalogue } from '../../src/scenario/catalogue.js';
+import { driversOf } from '../../src/scenario/scenario.js';
 import { stateNumber } from '../../src/tcp/states.js';
 
 test('names are unique, and easy to type', (t) => {
@@ -11,8 +12,9 @@ test('names are unique, and easy to type', (t) => {
 for (const scenario of catalogue) {
   test(`${scenario.name} says what it is, who acts, and what should happen`, (t) => {
     for (const text of [scenario.title, scenario.source, scenario.summary]) t.regex(text, /\w/);
-    t.true(scenario.drivers.length > 0);
-    t.is(new Set(scenario.drivers).size, scenario.drivers.length);
+    const drivers = driversOf(scenario);
+    t.true(drivers.length > 0);
+    t.is(new Set(drivers).size, drivers.length);
     for (const path of Object.values(scenario.path)) {
       t.true(path.length > 0);
       for (const [i, state] of path.entries()) {
@@ -20,8 +22,7 @@ for (const scenario of catalogue) {
         t.not(state, path[i - 1]);
       }
     }
-    t.true(scenario.segments.length > 0);
-    for (const flags of scenario.segments) t.regex(flags, /^[SFRPU]?\.?$|^[FSRP]+\.?$/);
+    for (const flags of scenario.segments ?? []) t.regex(flags, /^[SFRPU]?\.?$|^[FSRP]+\.?$/);
     for (const path of Object.keys(scenario.sysctls ?? {})) t.regex(path, /^net\//);
   });
 }

@@ -1,0 +1,113 @@
+import { Capture, type Frame } from '../observer/capture.js';
+import type { Endpoint } from '../tcp/address.js';
+import type { Host } from '../world/host.js';
+import type { Feed } from './feed.js';
+import type { CapturedFrame } from './record.js';
+import type { Timeline } from './timeline.js';
+
+/** How long no frame may come before the kernel is asked whether there is one. */
+const FOLLOW_MS = 20;
+/** Between a frame's time stamp and its place in the ring lies the kernel's receive queue. */
+const QUEUE_NS = 1_000_000n;
+
+/** Where to capture. */
+export interface Tap {
+  readonly host: Host;
+  readonly interfaceName: string;
+  /** Only what arrives: the other end's tap has the rest, and what got lost on the way arrived nowhere. */
+  readonly arriving: boolean;
+}
+
+/** The packets of one interface, handed on to a timeline as they come. */
+export class Packets implements AsyncDisposable {
+  readonly capture: Capture;
+  /** Called when the capture fails: the run proves nothing then. */
+  onFailure: (error: Error) => void = () => {};
+  readonly #timeline: Timeline;
+  readonly #arriving: boolean;
+  readonly #feed: Feed;
+  readonly #following: Promise<void>;
+  #handedOn = 0;
+  #ended = false;
+
+  private constructor(capture: Capture, arriving: boolean, timeline: Timeline) {
+    this.capture = capture;
+    this.#arriving = arriving;
+    this.#timeline = timeline;
+    this.#feed = timeline.open({
+      ...{ name: 'capture', latenessNs: Number(capture.clockErrorNs), delivers: 'in-order' },
+    });
+    this.#following = this.#follow().catch((error: Error) => {
+      this.onFailure(error);
+      // Who waits must hear of it.
+      this.#feed.fail(error);
+    });
+  }
+
+  /** Starts to capture: everything, or the segments of one port. Throws what Capture.start throws. */
+  static async start(
+    { host, interfaceName, arriving }: Tap,
+    timeline: Timeline,
+    port?: number,
+  ): Promise<Packets> {
+    const filter = port === undefined ? {} : { ports: [port] };
+    const capture = await Capture.start(await host.actor('capture'), interfaceName, { filter });
+    return new Packets(capture, arriving, timeline);
+  }
+
+  async #follow(): Promise<void> {
+    const { capture } = this;
+    while (!this.#ended) {
+      await capture.until(({ length }) => this.#ended || length > this.#handedOn, FOLLOW_MS);
+      const askedNs = process.hrtime.bigint();
+      await capture.flush();
+      this.#handOn();
+      this.#feed.advance(askedNs - QUEUE_NS);
+    }
+  }
+
+  #handOn(): void {
+    const { frames } = this.capture;
+    for (; this.#handedOn < frames.length; this.#handedOn++) {
+      const { segment, monotonicNs: tNs, outgoing } = frames[this.#handedOn] as Frame;
+      if (segment === undefined || (this.#arriving && outgoing)) continue;
+      this.#feed.push({ kind: 'segment', tNs, segment });
+    }
+  }
+
+  /** The frames so far that went between two endpoints. */
+  between(one: Endpoint | undefined, other: Endpoint | undefined): CapturedFrame[] {
+    const frames: CapturedFrame[] = [];
+    for (const { realtimeNs, monotonicNs, bytes, segment, outgoing } of this.capture.frames) {
+      if (segment === undefined || (this.#arriving && outgoing)) continue;
+      const { source, destination } = segment;
+      const ours =
+        (isSame(source, one) && isSame(destination, other)) ||
+        (isSame(source, other) && isSame(destination, one));
+      if (!ours) continue;
+      const tNs = Number(monotonicNs - this.#timeline.originNs);
+      frames.push({ realtimeNs, tNs, bytes, segment });
+    }
+    return frames;
+  }
+
+  /** Hands on all there is, which is all up to `untilNs`, and ends. */
+  async finish(untilNs: bigint): Promise<void> {
+    this.#ended = true;
+    await this.#following;
+    if (!this.#feed.open) return;
+    await this.capture.stop();
+    this.#handOn();
+    this.#feed.advance(untilNs);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended = true;
+    await this.capture[Symbol.asyncDispose]();
+    await this.#following;
+  }
+}
+
+function isSame(a: Endpoint, b: Endpoint | undefined): boolean {
+  return a.port === b?.port && a.address === b.address;
+}
