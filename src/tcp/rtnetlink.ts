@@ -20,8 +20,12 @@ export const RTM_GETLINK = 18;
 export const RTM_NEWADDR = 20;
 export const RTM_NEWROUTE = 24;
 export const RTM_NEWNEIGH = 28;
-export const RTMGRP_LINK = 0x1;
+export const RTMGRP_LINK = 1;
 export const RTMGRP_IPV6_ROUTE = 0x400;
+
+/** A route to an address of the host itself, and the attribute that names it: linux/rtnetlink.h. */
+export const RTN_LOCAL = 2;
+export const RTA_DST = 1;
 
 /** Attributes of a link: linux/if_link.h, linux/veth.h. */
 export const IFLA_ADDRESS = 1;
@@ -46,21 +50,18 @@ export const NDA_DST = 1;
 export const NDA_LLADDR = 2;
 export const NUD_PERMANENT = 0x80;
 
-/** A route's destination, and the type of one that leads here: linux/rtnetlink.h. */
-export const RTA_DST = 1;
-export const RTN_LOCAL = 2;
-
-/** Flags of a link: linux/if.h. A link that is up and running passes packets. */
+/** Flags of a link: linux/if.h. A link that is up and running passes packets; without ARP it has no ND either. */
 export const IFF_UP = 0x1;
 export const IFF_RUNNING = 0x40;
+export const IFF_NOARP = 0x80;
 
-/** `struct ifinfomsg`, `struct ifaddrmsg`, `struct ndmsg`, `struct rtmsg`: sizes in bytes, and offsets. */
+/** `struct ifinfomsg`, `struct ifaddrmsg`, `struct ndmsg`, `struct rtmsg`: sizes in bytes, and offsets in two of them. */
 export const IFINFOMSG_SIZE = 16;
 export const IFADDRMSG_SIZE = 8;
 export const NDMSG_SIZE = 12;
 export const RTMSG_SIZE = 12;
-export const rtmsg = { family: 0, type: 7 } as const;
 export const ifinfomsg = { index: 4, flags: 8, change: 12 } as const;
+export const rtmsg = { family: 0, type: 7 } as const;
 
 const LINK_ADDRESS_LENGTH = 6;
 /** IFNAMSIZ less the NUL. */
@@ -107,24 +108,25 @@ function ofEnd({ name, netns, linkAddress }: VethEnd): Attribute[] {
   return attributes;
 }
 
-/** What can be changed of a link. */
+/** What can be changed of a link; what is left out stays as it is. */
 export interface LinkChange {
   readonly index: number;
-  /** Up or down; left out: as it is. */
   readonly up?: boolean;
-  /** False: it gets no IPv6 address of the kernel's own making (fe80::), and sends nothing because of one. */
+  /** False: link addresses are not asked for, by ARP or ND; who is not a neighbour by entry is not reached. */
+  readonly arp?: boolean;
+  /** False: no IPv6 address of the kernel's own making (fe80::). */
   readonly generateAddress?: false;
 }
 
 /** Encodes RTM_NEWLINK that changes a link. */
-export function encodeSetLink(
-  sequence: number,
-  { index, up, generateAddress }: LinkChange,
-): Uint8Array {
+export function encodeSetLink(sequence: number, change: LinkChange): Uint8Array {
+  const { index, up, arp, generateAddress } = change;
+  const bit = (wanted: boolean | undefined, flag: number) => (wanted === true ? flag : 0);
   const head = new DataView(new ArrayBuffer(IFINFOMSG_SIZE));
   head.setInt32(ifinfomsg.index, index, true);
-  head.setUint32(ifinfomsg.flags, up ? IFF_UP : 0, true);
-  head.setUint32(ifinfomsg.change, up === undefined ? 0 : IFF_UP, true);
+  head.setUint32(ifinfomsg.flags, bit(up, IFF_UP) | bit(arp === false, IFF_NOARP), true);
+  const changed = bit(up !== undefined, IFF_UP) | bit(arp !== undefined, IFF_NOARP);
+  head.setUint32(ifinfomsg.change, changed, true);
   const none: Attribute = [IFLA_INET6_ADDR_GEN_MODE, Uint8Array.of(IN6_ADDR_GEN_MODE_NONE)];
   return encodeMessage({
     type: RTM_NEWLINK,
@@ -209,7 +211,7 @@ export function encodeNewNeighbour(
 }
 
 /** A link as an RTM_NEWLINK tells of it. */
-export interface Link {
+export interface LinkInfo {
   readonly index: number;
   readonly name: string;
   /** IFF_UP, IFF_RUNNING, ... */
@@ -220,7 +222,7 @@ export interface Link {
 }
 
 /** Decodes the payload of an RTM_NEWLINK or RTM_DELLINK; undefined where it is cut short. */
-export function decodeLink(bytes: Uint8Array): Link | undefined {
+export function decodeLink(bytes: Uint8Array): LinkInfo | undefined {
   if (bytes.length < IFINFOMSG_SIZE) return;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const attribute = (type: number) => findAttribute(bytes, IFINFOMSG_SIZE, bytes.length, type);
@@ -236,13 +238,13 @@ export function decodeLink(bytes: Uint8Array): Link | undefined {
   };
 }
 
-/** Decodes the payload of an RTM_NEWROUTE: the address whose packets it lets in; undefined for any other route. */
+/** The address of the host itself that the payload of an RTM_NEWROUTE is about; undefined where it is another route. */
 export function decodeLocalRoute(bytes: Uint8Array): string | undefined {
   if (bytes.length < RTMSG_SIZE || bytes[rtmsg.type] !== RTN_LOCAL) return;
-  const family = bytes[rtmsg.family] ?? 0;
-  const address = findAttribute(bytes, RTMSG_SIZE, bytes.length, RTA_DST);
-  const length = family === AF_INET6 ? 16 : 4;
-  return address?.length === length ? formatAddress(address, 0, family) : undefined;
+  const family = bytes[rtmsg.family];
+  const destination = findAttribute(bytes, RTMSG_SIZE, bytes.length, RTA_DST);
+  if (destination?.length !== (family === AF_INET6 ? 16 : 4)) return;
+  return formatAddress(destination, 0, family === AF_INET6 ? AF_INET6 : AF_INET);
 }
 
 /** `02:00:00:00:00:01`, as ip(8) writes it. */

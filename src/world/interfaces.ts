@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import * as sys from '../syscall/sys.js';
 import { AF_INET6, formatAddress, parseAddress } from '../tcp/address.js';
 import { decodeFamily, encodeFeaturesOff, encodeGetFamily } from '../tcp/ethtool.js';
@@ -18,13 +19,16 @@ import {
   encodeSetLink,
   IFF_RUNNING,
   IFF_UP,
-  type Link,
+  type LinkInfo,
   RTM_NEWLINK,
   RTM_NEWROUTE,
   RTMGRP_IPV6_ROUTE,
   RTMGRP_LINK,
   type VethEnd,
 } from '../tcp/rtnetlink.js';
+
+/** Whether this kernel speaks IPv6: `ipv6.disable=1`, and kernels built without it, do not. */
+export const hasIpv6 = (): boolean => existsSync('/proc/net/if_inet6');
 
 /** Room for the answer to one request: a link with all that the kernel tells of it takes 2 KiB. */
 const ROOM = 16_384;
@@ -70,47 +74,39 @@ export class Interfaces implements Disposable {
   }
 
   /**
-   * Leaves an interface that is not up yet without an address of the kernel's making (fe80::), for which it would send of
-   * its own accord. Throws SyscallError, EAFNOSUPPORT where the kernel has no IPv6.
+   * Has an interface that is not up yet send what it is told to, and nothing of its own accord: no ARP, no neighbour
+   * discovery, no address of the kernel's making and no reports about one. Neighbours have to be added. Throws
+   * SyscallError.
    */
-  async generateNoAddress(name: string): Promise<void> {
+  async quieten(name: string): Promise<void> {
     const { index } = await this.find(name);
     await this.#request('RTM_NEWLINK', name, (sequence) =>
-      encodeSetLink(sequence, { index, generateAddress: false }),
+      encodeSetLink(sequence, {
+        index,
+        arp: false,
+        ...(hasIpv6() && { generateAddress: false }),
+      }),
     );
   }
 
   /**
-   * Gives an interface, which is up, an address, and waits until packets for it are let in: over IPv6 the kernel sees to
-   * that in the background (addrconf_dad_completed() in net/ipv6/addrconf.c). Throws SyscallError.
+   * Gives an interface that is up an address. An IPv6 address is usable only when the kernel has made the route to it, which
+   * it does later, on a work queue: that is waited for. Throws SyscallError.
    */
   async addAddress(name: string, address: string, prefixLength: number): Promise<void> {
-    using fds = new sys.Descriptors();
     const { index } = await this.find(name);
-    const routes = await this.#listen(fds, RTMGRP_IPV6_ROUTE);
+    using fds = new sys.Descriptors();
+    const news = address.includes(':') ? await this.#listen(fds, RTMGRP_IPV6_ROUTE) : undefined;
     await this.#request('RTM_NEWADDR', `${address} on ${name}`, (sequence) =>
       encodeNewAddress(sequence, { index, address, prefixLength }),
     );
-    const own = parseAddress(address);
-    if (own?.length !== 16) return;
-    const signal = AbortSignal.timeout(DEADLINE_MS);
-    const bytes = new Uint8Array(ROOM);
-    for (;;) {
-      const length = await this.#actor.recv(routes, bytes, { signal }).catch((cause: unknown) => {
-        throw new Error(`${name} takes in nothing for ${address}`, { cause });
-      });
-      if (localRoutesIn(bytes.subarray(0, length)).includes(formatAddress(own, 0, AF_INET6)))
-        return;
-    }
-  }
-
-  /** A socket that hears of changes from now on. */
-  async #listen(fds: sys.Descriptors, groups: number): Promise<number> {
-    const { AF_NETLINK, SOCK_RAW, SOCK_CLOEXEC, NETLINK_ROUTE } = sys;
-    const actor = this.#actor;
-    const fd = fds.own(await actor.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-    await actor.bind(fd, encodeNetlinkAddress(groups));
-    return fd;
+    if (news === undefined) return;
+    const wanted = parseAddress(address) ?? new Uint8Array(16);
+    const canonical = formatAddress(wanted, 0, AF_INET6);
+    const missing = `no route to ${address} on ${name}`;
+    await this.#hear(news, RTM_NEWROUTE, DEADLINE_MS, missing, (payload) =>
+      decodeLocalRoute(payload) === canonical ? undefined : missing,
+    );
   }
 
   /** Says for good which link address an address has: nobody asks with ARP or ND. Throws SyscallError. */
@@ -122,7 +118,7 @@ export class Interfaces implements Disposable {
   }
 
   /** What an interface is now. Throws SyscallError, ENODEV where there is none. */
-  async find(name: string): Promise<Link> {
+  async find(name: string): Promise<LinkInfo> {
     const answer = await this.#request('RTM_GETLINK', name, (sequence) =>
       encodeGetLink(sequence, name),
     );
@@ -135,23 +131,20 @@ export class Interfaces implements Disposable {
    * Waits until an interface passes packets: a fresh one is up before it runs, and loses what is sent in between. The kernel
    * tells of the change; nobody asks twice. Fails after a deadline, with what was seen instead.
    */
-  async running(name: string, deadlineMs = DEADLINE_MS): Promise<Link> {
+  async running(name: string, deadlineMs = DEADLINE_MS): Promise<LinkInfo> {
     using fds = new sys.Descriptors();
     // First to listen, then to ask: a change in between is heard.
     const news = await this.#listen(fds, RTMGRP_LINK);
     let link = await this.find(name);
-    const signal = AbortSignal.timeout(deadlineMs);
-    const bytes = new Uint8Array(ROOM);
-    while (!isRunning(link)) {
-      const seen = link.flags;
-      const length = await this.#actor.recv(news, bytes, { signal }).catch((cause: unknown) => {
-        const flags = `flags 0x${seen.toString(16)}`;
-        throw new Error(`${name} is not running after ${deadlineMs} ms: ${flags}`, {
-          cause,
-        });
-      });
-      link = newestOf(bytes.subarray(0, length), link);
-    }
+    const missing = (): string | undefined =>
+      isRunning(link) ? undefined : `${name} is not running: flags 0x${link.flags.toString(16)}`;
+    const missed = missing();
+    if (missed === undefined) return link;
+    await this.#hear(news, RTM_NEWLINK, deadlineMs, missed, (payload) => {
+      const told = decodeLink(payload);
+      if (told?.index === link.index) link = told;
+      return missing();
+    });
     return link;
   }
 
@@ -177,6 +170,38 @@ export class Interfaces implements Disposable {
       (sequence) => encodeFeaturesOff(family, sequence, name, OFFLOADS),
       fd,
     );
+  }
+
+  /** Opens a socket that hears of what happens in this namespace. */
+  async #listen(fds: sys.Descriptors, groups: number): Promise<number> {
+    const fd = await openNetlink(this.#actor, fds, sys.NETLINK_ROUTE);
+    await this.#actor.bind(fd, encodeNetlinkAddress(groups));
+    return fd;
+  }
+
+  /** Takes news of one type until `look` misses nothing any more. After the deadline what it misses is the error. */
+  async #hear(
+    news: number,
+    type: number,
+    deadlineMs: number,
+    missed: string,
+    look: (payload: Uint8Array) => string | undefined,
+  ): Promise<void> {
+    const signal = AbortSignal.timeout(deadlineMs);
+    const bytes = new Uint8Array(ROOM);
+    let missing: string | undefined = missed;
+    for (;;) {
+      const length = await this.#actor.recv(news, bytes, { signal }).catch((cause: unknown) => {
+        if (!signal.aborted) throw cause;
+        throw new Error(`${missing}, after ${deadlineMs} ms`, { cause });
+      });
+      const cursor = new NetlinkCursor(bytes.subarray(0, length));
+      while (cursor.next()) {
+        if (cursor.type !== type) continue;
+        missing = look(bytes.subarray(cursor.offset, cursor.end));
+        if (missing === undefined) return;
+      }
+    }
   }
 
   /** Sends a request and takes its answer: the payload of a message, or nothing where it was done. */
@@ -218,29 +243,5 @@ async function openNetlink(
   return fd;
 }
 
-const isRunning = ({ flags }: Link): boolean =>
+const isRunning = ({ flags }: LinkInfo): boolean =>
   (flags & IFF_UP) !== 0 && (flags & IFF_RUNNING) !== 0;
-
-/** The last that a chunk of news says of a link; what was known, where it says nothing. */
-function newestOf(chunk: Uint8Array, known: Link): Link {
-  let newest = known;
-  const cursor = new NetlinkCursor(chunk);
-  while (cursor.next()) {
-    if (cursor.type !== RTM_NEWLINK) continue;
-    const link = decodeLink(chunk.subarray(cursor.offset, cursor.end));
-    if (link?.index === known.index) newest = link;
-  }
-  return newest;
-}
-
-/** The addresses whose packets a chunk of news says are let in. */
-function localRoutesIn(chunk: Uint8Array): string[] {
-  const addresses: string[] = [];
-  const cursor = new NetlinkCursor(chunk);
-  while (cursor.next()) {
-    if (cursor.type !== RTM_NEWROUTE) continue;
-    const address = decodeLocalRoute(chunk.subarray(cursor.offset, cursor.end));
-    if (address !== undefined) addresses.push(address);
-  }
-  return addresses;
-}

@@ -93,7 +93,7 @@ export class Link implements AsyncDisposable {
     });
   }
 
-  /** Holds segments until the next one of the same direction has passed: it may be a retransmission of the same. */
+  /** Holds segments until the next frame of the same direction has passed; that may be a retransmission of the same. */
   reorder(match: Match = {}): Fault {
     return this.#set(match, (way, frame) => way.overtaken.push(frame));
   }

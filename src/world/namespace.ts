@@ -1,11 +1,9 @@
-import { existsSync, fstatSync, statSync } from 'node:fs';
+import { fstatSync, statSync } from 'node:fs';
 import * as sys from '../syscall/sys.js';
+import { hasIpv6 } from './interfaces.js';
 
 const DISABLE_IPV6 = 'net/ipv6/conf/all/disable_ipv6';
 const LONGEST_SETTING = 4096;
-
-/** Whether this kernel speaks IPv6: `ipv6.disable=1`, and kernels built without it, do not. */
-export const hasIpv6 = (): boolean => existsSync('/proc/net/if_inet6');
 
 /**
  * A network namespace and the actors in it. It has no name in the file system: it dies with the last thread, process and

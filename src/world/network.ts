@@ -5,7 +5,7 @@ import type { End } from './fault.js';
 import type { Addresses, Host } from './host.js';
 import { Interfaces } from './interfaces.js';
 import { Link } from './link.js';
-import { hasIpv6, Namespace } from './namespace.js';
+import { Namespace } from './namespace.js';
 import { type Privilege, privilege } from './privilege.js';
 import { Wire, type WireOptions } from './wire.js';
 
@@ -237,7 +237,7 @@ function attach(
 /** Sets an end of a pair up that sends what it is told to, and nothing else. */
 async function setUpQuietly(interfaces: Interfaces, name: string): Promise<void> {
   await interfaces.switchOffloadOff(name);
-  if (hasIpv6()) await interfaces.generateNoAddress(name);
+  await interfaces.quieten(name);
   await interfaces.setUp(name);
 }
 

@@ -1,8 +1,8 @@
 import type * as sys from '../syscall/sys.js';
 import { loopbackAddresses } from './addresses.js';
 import type { Addresses, Host } from './host.js';
-import { Interfaces } from './interfaces.js';
-import { hasIpv6, Namespace } from './namespace.js';
+import { hasIpv6, Interfaces } from './interfaces.js';
+import { Namespace } from './namespace.js';
 import { type Privilege, privilege } from './privilege.js';
 
 export { type Privilege, privilege };

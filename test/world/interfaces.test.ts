@@ -31,7 +31,7 @@ inside('one that does not run in time: what was seen instead', async (t, interfa
   await interfaces.createVeth({ name: 'a' }, { name: 'b' });
   await interfaces.setUp('a');
   await t.throwsAsync(interfaces.running('a', 50), {
-    message: /^a is not running after 50 ms: flags 0x1003$/,
+    message: /^a is not running: flags 0x1003, after 50 ms$/,
   });
 });
 

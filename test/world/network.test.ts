@@ -55,6 +55,25 @@ inNamespaces('a host has lo besides eth0, and nothing else', async (t) => {
   await t.notThrowsAsync(actor.connect(fd, await actor.getsockname(listener)));
 });
 
+for (const version of versions) {
+  inNamespaces(`a handshake over IPv${version} is all there is on the wire`, async (t) => {
+    await using network = await Network.open();
+    using fds = new sys.Descriptors();
+    const { client } = await connectHosts(fds, network, version);
+    const devices = await readOn(client.actor, '/proc/thread-self/net/dev');
+    const [, counts = ''] = /eth0:(.*)/.exec(devices) ?? [];
+    const columns = counts.trim().split(/\s+/).map(Number);
+    t.is(columns[1], 1, 'SYN+ACK received');
+    t.is(columns[9], 2, 'SYN and ACK sent');
+    // Nobody is told of groups either: those of every node are the only ones.
+    const groups = (await readOn(client.actor, '/proc/thread-self/net/igmp6')).match(/eth0 +\S+/g);
+    t.deepEqual(
+      groups?.map((line) => line.split(/ +/)[1]),
+      ['ff020000000000000000000000000001', 'ff010000000000000000000000000001'],
+    );
+  });
+}
+
 inNamespaces("a setting is one host's, and nobody else's", async (t) => {
   await using network = await Network.open();
   const here = readFileSync(`/proc/sys/${FIN_TIMEOUT}`, 'utf8');
