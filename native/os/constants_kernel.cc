@@ -5,6 +5,7 @@
 #include <linux/wait.h>
 
 #include "constants.h"
+#include "constants_newer.h"
 
 namespace closewait::os {
 namespace {

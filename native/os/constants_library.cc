@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "constants.h"
+#include "constants_newer.h"
 
 namespace closewait::os {
 namespace {
