@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 
 #include "calls.h"
 
@@ -37,6 +38,14 @@ long ReceiveMessage(Call& call) {
   call.message_lengths[1] = static_cast<int>(call.message.msg_namelen);
   call.message_lengths[2] = call.message.msg_flags;
   return length;
+}
+
+long GetSocketOption(Call& call) {
+  // SO_GET_FILTER counts instructions: given bytes, the kernel would write eight times as many.
+  if (call.args[1] == SOL_SOCKET && call.args[2] == SO_GET_FILTER) {
+    call.capacity /= sizeof(struct sock_filter);
+  }
+  return Invoke(&call.cancelled, SYS_getsockopt, call.args);
 }
 
 bool IsIntegerFcntl(int command) {

@@ -24,6 +24,9 @@ long NetworkToPresentation(Call& call);
 // recvmsg(2), and what it wrote into the struct msghdr.
 long ReceiveMessage(Call& call);
 
+// getsockopt(2), told its room in the unit that the option counts in.
+long GetSocketOption(Call& call);
+
 namespace rows {
 
 using enum Arg;
@@ -79,7 +82,7 @@ inline constexpr CallSpec kCalls[] = {
     Value("dup3", SYS_dup3, kFd, {kInt, "newfd"}, kFlags),
     Measure("getsockname", SYS_getsockname, kFd, {kOut, "address"}, kItsCapacity),
     Measure("getpeername", SYS_getpeername, kFd, {kOut, "address"}, kItsCapacity),
-    Measure("getsockopt", SYS_getsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kInOut, "value"}, kItsCapacity),
+    {"getsockopt", SYS_getsockopt, {kFd, {kInt, "level"}, {kInt, "name"}, {kInOut, "value"}, kItsCapacity}, true, false, GetSocketOption},
     Value("setsockopt", SYS_setsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kIn, "value"}, kItsLength),
     Value("setfilter", SYS_setsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kFilter, "program"}),
 #ifdef SYS_poll
