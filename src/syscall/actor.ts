@@ -24,6 +24,7 @@ const calls = {
   getsockopt: socket.getsockopt,
   setsockopt: socket.setsockopt,
   attachFilter: socket.attachFilter,
+  attachedFilter: socket.attachedFilter,
   read: descriptor.read,
   write: descriptor.write,
   readv: descriptor.readv,

@@ -1,7 +1,13 @@
 // Sockets: socket(2) to shutdown(2). One function, one entry into the kernel.
 
 import { choose, define, nothing, twoInts } from './call.js';
-import { SO_ATTACH_FILTER, SOL_SOCKET } from './constants.js';
+import {
+  BPF_MAXINSNS,
+  SO_ATTACH_FILTER,
+  SO_ATTACH_REUSEPORT_CBPF,
+  SO_GET_FILTER,
+  SOL_SOCKET,
+} from './constants.js';
 import { argumentError } from './error.js';
 import {
   ADDRESS_CAPACITY,
@@ -16,6 +22,9 @@ export interface Accepted extends SocketAddress {
   /** The caller's to close. */
   readonly fd: number;
 }
+
+/** The size of struct sock_filter. */
+const INSTRUCTION = 8;
 
 const nowhere = () => ({});
 
@@ -203,11 +212,25 @@ function encodeInt(room: Uint8Array, value: number): Uint8Array {
 
 /**
  * setsockopt(SO_ATTACH_FILTER): a classic BPF program, as an array of struct sock_filter (8 bytes each), that every
- * packet for the socket passes. `[BPF_RET | BPF_K, 0]` drops them all.
+ * packet for the socket passes. `[BPF_RET | BPF_K, 0]` drops them all. With SO_ATTACH_REUSEPORT_CBPF its result is the
+ * place, among the sockets that share the port, of the one that gets the packet.
  */
-export const attachFilter = define<[fd: number, program: Uint8Array], void>({
+export const attachFilter = define<[fd: number, program: Uint8Array, option?: number], void>({
   name: 'setfilter',
   syscall: 'setsockopt',
-  enter: (invoke, _room, fd, program) => invoke(fd, SOL_SOCKET, SO_ATTACH_FILTER, program),
+  enter: (invoke, _room, fd, program, option = SO_ATTACH_FILTER) => {
+    if (option !== SO_ATTACH_FILTER && option !== SO_ATTACH_REUSEPORT_CBPF) {
+      throw argumentError('option', 'SO_ATTACH_FILTER or SO_ATTACH_REUSEPORT_CBPF', option);
+    }
+    return invoke(fd, SOL_SOCKET, option, program);
+  },
   leave: nothing,
+});
+
+/** getsockopt(SO_GET_FILTER): the program that attachFilter attached, as an array of struct sock_filter; empty without one. */
+export const attachedFilter = define<[fd: number], Uint8Array>({
+  name: 'getsockopt',
+  room: BPF_MAXINSNS * INSTRUCTION,
+  enter: (invoke, room, fd) => invoke(fd, SOL_SOCKET, SO_GET_FILTER, room),
+  leave: (count, room) => room.slice(0, count * INSTRUCTION),
 });

@@ -35,16 +35,29 @@ export {
   sendmsg,
 } from './message.js';
 export {
-  type Credentials,
   getOption,
-  type Linger,
-  type PortRange,
-  type SocketOption,
   type SocketOptionName,
+  type SocketOptionQuestion,
   type SocketOptionValue,
   setOption,
   socketOptions,
 } from './option.js';
+export type {
+  FlowLabel,
+  GroupFilter,
+  GroupMembership,
+  GroupSource,
+  Md5Key,
+  Membership,
+  Membership6,
+  MulticastInterface,
+  PacketInfo6,
+  PathMtu,
+  SourceFilter,
+  SourceMembership,
+} from './option-address-codec.js';
+export type { Codec, Credentials, Linger, PortRange, ZerocopyReceive } from './option-codec.js';
+export type { SocketOption } from './option-row.js';
 export {
   clock_gettime,
   type Exit,
@@ -73,6 +86,7 @@ export {
   type Accepted,
   accept,
   accept4,
+  attachedFilter,
   attachFilter,
   bind,
   connect,

@@ -33,7 +33,6 @@ function tree(...folders: string[]): Tree {
 const LONG = new Map([
   ['src/syscall/constants.ts', 'a list: one name a line'],
   ['test/syscall/08-refusal.test.ts', 'a table: one refusal a row'],
-  ['test/syscall/09-option.test.ts', 'a table: one option a row'],
 ]);
 
 const src = tree('src');
