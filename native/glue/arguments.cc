@@ -17,6 +17,8 @@ const char* Expected(Arg kind) {
       return "an integer from -2147483648 to 2147483647";
     case Arg::kUnsigned:
       return "an integer from 0 to 4294967295";
+    case Arg::kOffset:
+      return "an integer from -9007199254740991 to 9007199254740991";
     default:
       return "an integer";
   }

@@ -76,6 +76,7 @@ constexpr bool TakesVectors(const os::CallSpec& spec) {
 }
 
 inline constexpr size_t kMostArguments = 8;
+inline constexpr int64_t kMostSafe = (int64_t{1} << 53) - 1;  // Number.MAX_SAFE_INTEGER
 
 // Fills a call from JavaScript values, one parameter after the other. Where a value does not fit,
 // the method returns false and an error is pending.
@@ -96,6 +97,8 @@ class Arguments {
         return Integer(parameter, INT32_MIN, INT32_MAX);
       case kUnsigned:
         return Integer(parameter, 0, UINT32_MAX);
+      case kOffset:
+        return Integer(parameter, -kMostSafe, kMostSafe);
       case kFcntl:
         return Integer(parameter, INT32_MIN, INT32_MAX) && KnownFcntl(parameter);
       case kIoctl:

@@ -1,6 +1,7 @@
 #include "calls.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <string_view>
 #include <utility>
@@ -45,13 +46,16 @@ struct Gates {
   Napi::Reference<Napi::ArrayBuffer> buffer;
 };
 
-constexpr bool IsBytes(Arg kind) {
-  return kind == Arg::kIn || kind == Arg::kOut || kind == Arg::kInOut;
+constexpr bool IsPointer(Arg kind) {
+  return kind == Arg::kIn || kind == Arg::kOut || kind == Arg::kInOut || kind == Arg::kString;
 }
 
 // The calls that are made in loops so tight that the crossing shows: where that is not measured, a
 // second way in is not worth its existence.
-constexpr bool HasGate(const CallSpec& spec) { return std::string_view(spec.name) == "getsockopt"; }
+constexpr bool HasGate(const CallSpec& spec) {
+  std::string_view name = spec.name;
+  return name == "getsockopt" || name == "readlinkat";
+}
 
 // The place of a parameter's value on the page.
 constexpr int PlaceOf(const CallSpec& spec, size_t parameter) {
@@ -80,18 +84,30 @@ template <int kRow, size_t kAt>
   }
 }
 
-// Whether the bytes lie on the page and are as many as the kernel may write.
+// Whether what begins at `start` lies on the page: a string with its end, or bytes that are as many
+// as the kernel may write.
+[[gnu::always_inline]] inline bool Fits(const Gates& gates, const os::Parameter& parameter,
+                                        uint32_t start) {
+  if (start < sizeof(Page) || start > gates.size) return false;
+  size_t room = gates.size - start;
+  if (parameter.kind == Arg::kString) {
+    return memchr(reinterpret_cast<const char*>(gates.page) + start, '\0', room) != nullptr;
+  }
+  uint32_t length = gates.page->length;
+  return length >= parameter.minimum && length <= room;
+}
+
+// Whether there is a page, and every pointer of the call would lead to it.
 template <int kRow>
 [[gnu::always_inline]] inline bool Fits(const Gates& gates) {
   constexpr const CallSpec& kSpec = os::kCalls[kRow];
+  if (gates.page == nullptr) return false;
   for (size_t i = 0; i < ParametersOf(kSpec); i++) {
-    if (!IsBytes(kSpec.parameters[i].kind)) continue;
+    if (!IsPointer(kSpec.parameters[i].kind)) continue;
     auto start = static_cast<uint32_t>(gates.page->values[PlaceOf(kSpec, i)]);
-    uint32_t length = gates.page->length;
-    return length >= kSpec.parameters[i].minimum && start >= sizeof(Page) && start <= gates.size &&
-           length <= gates.size - start;
+    if (!Fits(gates, kSpec.parameters[i], start)) return false;
   }
-  return gates.page != nullptr;
+  return true;
 }
 
 template <int kRow>
@@ -100,7 +116,7 @@ napi_value Pass(napi_env env, napi_callback_info) {
   void* data = nullptr;
   napi_get_instance_data(env, &data);
   const Gates& gates = *static_cast<Gates*>(data);
-  if (gates.page == nullptr) return nullptr;
+  if (gates.page == nullptr) return nullptr;  // nowhere to leave a result
   if (!Fits<kRow>(gates)) {
     gates.page->result = -EFAULT;
     return nullptr;

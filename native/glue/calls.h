@@ -11,8 +11,9 @@ namespace closewait::glue {
 // `exports.gates` has most of them once more, as functions that take no argument and return
 // nothing: they find their arguments on a page of memory shared with JavaScript, and leave their
 // result there. Handing over one argument by Node-API takes longer than all of that. On the page,
-// as int32: {result, up to six values, length of the bytes}; in place of bytes stands where on the
-// page they begin. A place outside the page is EFAULT. `exports.usePage(page: ArrayBuffer)` says
+// as int32: {result, up to six values, length of the bytes}; in place of bytes or a string stands
+// where on the page they begin. A place outside the page, or a string that does not end on it, is
+// EFAULT. `exports.usePage(page: ArrayBuffer)` says
 // which page it is from now on.
 void ExportCalls(Napi::Env env, Napi::Object exports);
 

@@ -18,6 +18,7 @@ enum class Arg : unsigned char {
   kEnd,
   kInt,         // int32
   kUnsigned,    // uint32
+  kOffset,      // off_t, as far as a double has every integer
   kIn,          // const void *: bytes the kernel reads
   kOut,         // void *: bytes the kernel writes
   kInOut,       // void *: both

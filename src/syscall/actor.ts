@@ -1,5 +1,6 @@
 import { type Call, failure, type Invoke, roomFor, type SyscallFunction } from './call.js';
 import * as descriptor from './descriptor.js';
+import * as directory from './directory.js';
 import { AbortError, argumentError, CANCELLED, SyscallError } from './error.js';
 import * as message from './message.js';
 import { type NativeActor, native } from './native.js';
@@ -33,6 +34,7 @@ const calls = {
   dup: descriptor.dup,
   dup3: descriptor.dup3,
   open: descriptor.open,
+  lseek: descriptor.lseek,
   pipe2: descriptor.pipe2,
   eventfd: descriptor.eventfd,
   fcntl: descriptor.fcntl,
@@ -41,6 +43,9 @@ const calls = {
   epoll_create1: descriptor.epoll_create1,
   epoll_ctl: descriptor.epoll_ctl,
   epoll_wait: descriptor.epoll_wait,
+  openat: directory.openat,
+  getdents64: directory.getdents64,
+  readlinkat: directory.readlinkat,
   sendmsg: message.sendmsg,
   recvmsg: message.recvmsg,
   clock_gettime: process.clock_gettime,

@@ -357,7 +357,7 @@ export const SCM_TIMESTAMP: number = macro('SCM_TIMESTAMP');
 export const SCM_TIMESTAMPNS: number = macro('SCM_TIMESTAMPNS');
 export const SCM_TIMESTAMPING: number = macro('SCM_TIMESTAMPING');
 
-// Descriptors: fcntl(2), open(2), ioctl(2)
+// Descriptors: fcntl(2), open(2), getdents(2), ioctl(2)
 export const F_DUPFD: number = macro('F_DUPFD');
 export const F_DUPFD_CLOEXEC: number = macro('F_DUPFD_CLOEXEC');
 export const F_GETFD: number = macro('F_GETFD');
@@ -378,6 +378,18 @@ export const O_NONBLOCK: number = macro('O_NONBLOCK');
 export const O_CLOEXEC: number = macro('O_CLOEXEC');
 export const O_PATH: number = macro('O_PATH');
 export const O_DIRECTORY: number = macro('O_DIRECTORY');
+export const AT_FDCWD: number = macro('AT_FDCWD');
+export const SEEK_SET: number = macro('SEEK_SET');
+export const SEEK_CUR: number = macro('SEEK_CUR');
+export const SEEK_END: number = macro('SEEK_END');
+export const DT_UNKNOWN: number = macro('DT_UNKNOWN');
+export const DT_FIFO: number = macro('DT_FIFO');
+export const DT_CHR: number = macro('DT_CHR');
+export const DT_DIR: number = macro('DT_DIR');
+export const DT_BLK: number = macro('DT_BLK');
+export const DT_REG: number = macro('DT_REG');
+export const DT_LNK: number = macro('DT_LNK');
+export const DT_SOCK: number = macro('DT_SOCK');
 export const SIOCINQ: number = macro('SIOCINQ');
 export const SIOCOUTQ: number = macro('SIOCOUTQ');
 export const SIOCOUTQNSD: number = macro('SIOCOUTQNSD');

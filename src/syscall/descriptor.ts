@@ -52,6 +52,14 @@ export const open = define<[path: string, flags: number, mode?: number], number>
   site: (path) => ({ path }),
 });
 
+/**
+ * `off_t lseek(int fd, off_t offset, int whence)`: SEEK_SET, SEEK_CUR, SEEK_END; the new place, from the start. Places
+ * beyond 2^53, which some file systems give to a directory's entries, are refused with a RangeError.
+ */
+export const lseek = define<[fd: number, offset: number, whence: number], number>({
+  name: 'lseek',
+});
+
 /** `int pipe2(int pipefd[2], int flags)`: [read end, write end], the caller's to close. */
 export const pipe2 = define<[flags?: number], [number, number]>({
   name: 'pipe2',

@@ -81,6 +81,11 @@ export interface NativeCalls {
   waitid(idtype: number, id: number, info: Bytes, options: number): Result;
   /** `path` ends in NUL. */
   openat(dirfd: number, path: Bytes, flags: number, mode: number): Result;
+  lseek(fd: number, offset: number, whence: number): Result;
+  /** `dirp` receives records of struct linux_dirent64. */
+  getdents64(fd: number, dirp: Bytes): Result;
+  /** `path` ends in NUL. */
+  readlinkat(dirfd: number, path: Bytes, buf: Bytes): Result;
   /** `fsname` ends in NUL. */
   fsopen(fsname: Bytes, flags: number): Result;
   /** Commands without key and value. */

@@ -14,6 +14,7 @@ export {
   eventfd,
   fcntl,
   ioctl,
+  lseek,
   open,
   type PollRequest,
   type PollResult,
@@ -24,6 +25,13 @@ export {
   write,
   writev,
 } from './descriptor.js';
+export {
+  type Dirent,
+  decodeDirents,
+  getdents64,
+  openat,
+  readlinkat,
+} from './directory.js';
 export * from './errno.js';
 export { AbortError, type CallSite, SyscallError } from './error.js';
 export {

@@ -2,7 +2,8 @@
 
 import { define, nothing } from './call.js';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from './constants.js';
-import { close, Descriptors, encodePath, open, read } from './descriptor.js';
+import { close, Descriptors, encodePath, open } from './descriptor.js';
+import { openat, readFileAt } from './directory.js';
 import { SyscallError } from './error.js';
 
 /** linux/mount.h */
@@ -11,13 +12,6 @@ export const FSCONFIG_CMD_CREATE = 6;
 export const FSMOUNT_CLOEXEC = 1;
 
 const MOUNTED = '/sys/kernel/tracing';
-const LARGEST = 1 << 20;
-
-const openat = define<[dirfd: number, path: string, flags: number], number>({
-  name: 'openat',
-  enter: (invoke, _room, dirfd, path, flags) => invoke(dirfd, encodePath(path), flags, 0),
-  site: (_dirfd, path) => ({ path }),
-});
 
 const fsopen = define<[fsname: string, flags: number], number>({
   name: 'fsopen',
@@ -59,12 +53,7 @@ export class Tracefs implements Disposable {
 
   /** The text of a file, such as `events/sock/inet_sock_set_state/format`. Throws SyscallError. */
   read(path: string): string {
-    using fds = new Descriptors();
-    const fd = fds.own(openat(this.#root, path, O_RDONLY | O_CLOEXEC));
-    const bytes = new Uint8Array(LARGEST);
-    let length = 0;
-    for (let n = -1; n !== 0; length += n) n = read(fd, bytes.subarray(length));
-    return new TextDecoder().decode(bytes.subarray(0, length));
+    return new TextDecoder().decode(readFileAt(this.#root, path));
   }
 
   /** Idempotent. */

@@ -26,6 +26,9 @@ interface Refusal {
   readonly source: string;
 }
 
+const root = (owned: sys.Descriptors): number =>
+  owned.own(sys.open('/', sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC));
+
 const withNonblocking = (fd: number): number => {
   sys.fcntl(fd, sys.F_SETFL, sys.O_NONBLOCK);
   return fd;
@@ -358,6 +361,76 @@ const anywhere: Refusal[] = [
     source: 'eventfd(2)',
   },
   {
+    does: 'openat() of a path that leads nowhere',
+    call: (owned) => sys.openat(root(owned), 'none of this', sys.O_RDONLY),
+    code: 'ENOENT',
+    syscall: 'openat',
+    source: 'open(2)',
+  },
+  {
+    does: 'openat() below what is no directory',
+    call: (owned) => sys.openat(owned.own(sys.eventfd(0)), 'x', sys.O_RDONLY),
+    code: 'ENOTDIR',
+    syscall: 'openat',
+    source: 'open(2)',
+  },
+  {
+    does: 'getdents64() of what is no directory',
+    call: (owned) => sys.getdents64(owned.own(sys.eventfd(0)), new Uint8Array(1024)),
+    code: 'ENOTDIR',
+    syscall: 'getdents64',
+    source: 'getdents(2)',
+  },
+  {
+    does: 'getdents64() into what has no room for a record',
+    call: (owned) => sys.getdents64(root(owned), new Uint8Array(8)),
+    code: 'EINVAL',
+    syscall: 'getdents64',
+    source: 'getdents(2)',
+  },
+  {
+    does: 'readlinkat() of what is no link',
+    call: (owned) => sys.readlinkat(root(owned), 'proc', one()),
+    code: 'EINVAL',
+    syscall: 'readlinkat',
+    source: 'readlink(2)',
+  },
+  {
+    does: 'readlinkat() of a path that leads nowhere',
+    call: (owned) => sys.readlinkat(root(owned), 'none of this', one()),
+    code: 'ENOENT',
+    syscall: 'readlinkat',
+    source: 'readlink(2)',
+  },
+  {
+    does: 'readlinkat() into no bytes',
+    call: (owned) => sys.readlinkat(root(owned), 'proc/self', new Uint8Array()),
+    code: 'EINVAL',
+    syscall: 'readlinkat',
+    source: 'readlink(2)',
+  },
+  {
+    does: 'lseek() of what has no places',
+    call: (owned) => sys.lseek(tcp(owned), 0, sys.SEEK_SET),
+    code: 'ESPIPE',
+    syscall: 'lseek',
+    source: 'lseek(2)',
+  },
+  {
+    does: 'lseek() to before the start',
+    call: (owned) => sys.lseek(root(owned), -1, sys.SEEK_SET),
+    code: 'EINVAL',
+    syscall: 'lseek',
+    source: 'lseek(2)',
+  },
+  {
+    does: 'lseek() from nowhere',
+    call: (owned) => sys.lseek(root(owned), 0, 100),
+    code: 'EINVAL',
+    syscall: 'lseek',
+    source: 'lseek(2)',
+  },
+  {
     does: 'a clock that does not exist',
     call: () => sys.clock_gettime(100),
     code: 'EINVAL',
@@ -436,6 +509,10 @@ const onAnything: typeof onDescriptors = {
   dup3: (fd) => sys.dup3(fd, CLOSED + 1),
   fcntl: (fd) => sys.fcntl(fd, sys.F_GETFL),
   ioctl: (fd) => sys.ioctl(fd, sys.SIOCINQ),
+  openat: (fd) => sys.openat(fd, 'x', sys.O_RDONLY),
+  readlinkat: (fd) => sys.readlinkat(fd, 'x', one()),
+  getdents64: (fd) => sys.getdents64(fd, new Uint8Array(64)),
+  lseek: (fd) => sys.lseek(fd, 0, sys.SEEK_CUR),
   epoll_ctl: (fd) => sys.epoll_ctl(CLOSED + 1, sys.EPOLL_CTL_ADD, fd),
   epoll_wait: (fd) => sys.epoll_wait(fd, 1, 0),
   setns: (fd) => sys.setns(fd, 0),
@@ -596,6 +673,18 @@ const misuse: Misuse[] = [
     () => loose['readv']?.(-1, [one(), detached()]),
     'TypeError',
     'readv: buffers must be a typed array that is not detached, received a typed array of 0 elements',
+  ],
+  [
+    'an offset that no double has exactly',
+    () => sys.lseek(-1, 2 ** 53, 0),
+    'RangeError',
+    'lseek: offset must be an integer from -9007199254740991 to 9007199254740991, received 9007199254740992',
+  ],
+  [
+    'a path with NUL',
+    () => sys.readlinkat(-1, 'a\0b', one()),
+    'RangeError',
+    'path must be a string without NUL, received "a\\u0000b"',
   ],
   [
     'half a filter',

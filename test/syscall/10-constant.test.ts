@@ -14,7 +14,7 @@ const withCompiler = hasCompiler ? test : test.skip;
 const note = hasCompiler ? '' : ' (skipped: no C compiler here)';
 
 const LIBRARY = [
-  ...['arpa/inet.h', 'errno.h', 'fcntl.h', 'linux/errqueue.h', 'linux/filter.h'],
+  ...['arpa/inet.h', 'dirent.h', 'errno.h', 'fcntl.h', 'linux/errqueue.h', 'linux/filter.h'],
   ...['linux/if_ether.h', 'linux/if_packet.h', 'linux/inet_diag.h', 'linux/net_tstamp.h'],
   ...['linux/netlink.h', 'linux/sock_diag.h', 'linux/sockios.h', 'net/if.h', 'netinet/in.h'],
   ...['netinet/tcp.h', 'poll.h', 'sched.h', 'signal.h', 'sys/epoll.h', 'sys/eventfd.h'],

@@ -34,6 +34,7 @@ function open(): World {
       ...sys.pipe2(sys.O_NONBLOCK),
       sys.eventfd(1, sys.EFD_NONBLOCK),
       sys.epoll_create1(),
+      sys.open('/proc/self/fd', sys.O_RDONLY | sys.O_DIRECTORY),
     ],
   };
 }
@@ -185,7 +186,7 @@ const constants = Object.entries(sys)
   )
   .map(([name, value]) => argument(name, () => value));
 const options = Object.keys(sys.socketOptions).map((name) => argument(`'${name}'`, () => name));
-const opened = Array.from({ length: 9 }, (_, i) =>
+const opened = Array.from({ length: 10 }, (_, i) =>
   argument(`descriptor ${i}`, ({ fds }) => fds[i]),
 );
 
@@ -233,6 +234,7 @@ const parameters: Record<string, readonly Kind[]> = {
   close: ['fd'],
   connect: ['fd', 'any'],
   decodeAddress: ['any', 'any'],
+  decodeDirents: ['any'],
   dup: ['fd'],
   dup3: ['fd', 'newfd', 'any'],
   encodeAddress: ['any'],
@@ -244,6 +246,7 @@ const parameters: Record<string, readonly Kind[]> = {
   eventfd: ['any', 'any'],
   fcntl: ['fd', 'any', 'any'],
   getOption: ['fd', 'option', 'any'],
+  getdents64: ['fd', 'any'],
   getpeername: ['fd'],
   getsockname: ['fd'],
   getsockopt: ['fd', 'any', 'any', 'any'],
@@ -252,14 +255,17 @@ const parameters: Record<string, readonly Kind[]> = {
   inet_pton: ['any', 'any'],
   ioctl: ['fd', 'any', 'any'],
   listen: ['fd', 'any'],
+  lseek: ['fd', 'any', 'any'],
   nanosleep: ['seconds'],
   open: ['any', 'any', 'any'],
+  openat: ['fd', 'any', 'any', 'any'],
   pidfd_getfd: ['fd', 'fd', 'any'],
   pidfd_open: ['any', 'any'],
   pidfd_send_signal: ['pidfd', 'any'],
   pipe2: ['any'],
   poll: ['any', 'ms'],
   read: ['fd', 'any'],
+  readlinkat: ['fd', 'any', 'any'],
   readv: ['fd', 'any'],
   recv: ['fd', 'any', 'any'],
   recvmsg: ['fd', 'any', 'any'],
