@@ -1,0 +1,127 @@
+// What one process says of itself in /proc.
+
+import { fstatSync, readdirSync } from 'node:fs';
+import { readFileAt } from '../syscall/directory.js';
+import { eachDescriptorLink, type LinkVisitor } from '../syscall/links.js';
+import * as sys from '../syscall/sys.js';
+
+const DIRECTORY = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC;
+
+/**
+ * A process's directory, held open: what is read through it is that process's. Once it has ended there is ENOENT or ESRCH,
+ * even if the kernel has given its number to another since.
+ */
+export class ProcessDirectory implements Disposable {
+  readonly #pid: number;
+  #fd: number;
+
+  /** Throws SyscallError: ENOENT when there is no such process. */
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#fd = sys.open(`/proc/${pid}`, DIRECTORY | sys.O_PATH);
+  }
+
+  /** The text of a file. Throws SyscallError. */
+  read(path: string): string {
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(readFileAt(this.#fd, path));
+  }
+
+  /**
+   * Visits the process's descriptors, in ascending order. Throws SyscallError: EACCES when they may not be seen.
+   *
+   * They are in its own directory, unless its first thread has ended and left the table to the others. What has no memory
+   * (a kernel thread, a zombie) has no descriptors, yet its fd directory may refuse us: that is no gap.
+   *
+   * Returns the path of the directory that has them: '', or that of a thread with a slash behind it.
+   */
+  eachDescriptor(visit: LinkVisitor): string {
+    let seen = 0;
+    try {
+      this.#eachDescriptorOf('', (fd, link) => {
+        seen++;
+        visit(fd, link);
+      });
+    } catch (error) {
+      if (this.#hasMemory('')) throw error;
+    }
+    if (seen > 0 || this.#hasMemory('')) return '';
+    const owner = numbersIn(`/proc/${this.#pid}/task`)
+      .map((tid) => `task/${tid}/`)
+      .find((task) => unlessGone(() => this.#hasMemory(task)));
+    if (owner !== undefined) this.#eachDescriptorOf(owner, visit);
+    return owner ?? '';
+  }
+
+  #eachDescriptorOf(task: string, visit: LinkVisitor): void {
+    using fds = new sys.Descriptors();
+    const table = fds.own(sys.openat(this.#fd, `${task}fd`, DIRECTORY));
+    // The size is how many are open, since Linux 6.2; 0 before that.
+    eachDescriptorLink(table, fstatSync(table).size, visit);
+  }
+
+  #hasMemory(task: string): boolean {
+    return parseStat(this.read(`${task}stat`)).hasMemory;
+  }
+
+  /** Idempotent. */
+  close(): void {
+    if (this.#fd < 0) return;
+    sys.close(this.#fd);
+    // Its number may soon be somebody else's.
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** What is used here of /proc/PID/stat. */
+export interface Stat {
+  readonly state: string;
+  readonly hasMemory: boolean;
+}
+
+/** Parses /proc/PID/stat. */
+export function parseStat(line: string): Stat {
+  // The name is the process's to choose, parentheses and spaces included: only the last ')' is the kernel's. The
+  // fields after it count from 3 in proc_pid_stat(5): state 3, vsize 23.
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  const [state, size] = [fields[0], fields[20]];
+  if (state === undefined || size === undefined) throw new Error(`stat is cut short: ${line}`);
+  return { state, hasMemory: size !== '0' };
+}
+
+/** The entries of a directory that are numbers, in ascending order. */
+export function numbersIn(directory: string): number[] {
+  return readdirSync(directory)
+    .map(Number)
+    .filter(Number.isInteger)
+    .sort((a, b) => a - b);
+}
+
+/** Throws RangeError unless it is a number that a process can have. */
+export function checkedPid(pid: number): number {
+  if (!Number.isInteger(pid) || pid < 1) throw new RangeError(`not a process id: ${pid}`);
+  return pid;
+}
+
+/** What `read` returns; undefined if what it reads has gone. */
+export function unlessGone<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isGone(codeOf(error))) return undefined;
+    throw error;
+  }
+}
+
+/** ENOENT: the name was gone at once; ESRCH: it went between open and read. */
+export function isGone(code: string): boolean {
+  return code === 'ENOENT' || code === 'ESRCH';
+}
+
+/** The name of an error's errno; '' if it has none. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
