@@ -30,7 +30,7 @@ function holders(): Availability {
     name: 'process',
     available: true,
     ...(!root && { reason: "only processes of one's own user: others need CAP_SYS_PTRACE" }),
-    sees: 'which processes hold a socket, and what their threads wait in',
+    sees: 'which processes hold a socket, what their threads wait in and their event loops watch',
     blindTo: 'sockets no descriptor table names; processes of other pid namespaces',
     costs: 'a readlink for each descriptor of each process, about 2 us',
     needs: "nothing for processes of one's own user; CAP_SYS_PTRACE for others",
