@@ -2,10 +2,14 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { capture } from './capture.js';
 import { floor } from './floor.js';
+import { holding } from './holders.js';
 import type { Bound, Figure, Group } from './pair.js';
 import { tracing } from './tracing.js';
 
-const GROUPS: Readonly<Record<string, Group>> = { floor, observers: { ...tracing, ...capture } };
+const GROUPS: Readonly<Record<string, Group>> = {
+  floor,
+  observers: { ...tracing, ...capture, ...holding },
+};
 
 const USAGE = `usage: npm run bench [-- [GROUP] [--rounds N] [--json]]
 

@@ -1,13 +1,11 @@
 import { Capture } from '../../src/observer/capture.js';
 import { spin } from '../../src/observer/polling.js';
-import { holdersOf } from '../../src/observer/process.js';
-import { snapshot } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
-import { type Arm, alternate, compare, control, type Figure, type Group, timed } from './pair.js';
-import { command, Reference } from './programs.js';
+import { type Arm, alternate, compare, control, type Figure, type Group } from './pair.js';
+import { Reference } from './programs.js';
 
-/** What watching costs: packets, one socket's state, who holds what. */
-export const capture: Group = { packets, polling, holders };
+/** What watching costs: packets, one socket's state. */
+export const capture: Group = { packets, polling };
 
 /** Runs `load` under a capture, and fails unless the capture has all of it. */
 function captured(load: Arm): Arm {
@@ -68,22 +66,4 @@ async function polling(rounds: number): Promise<Figure[]> {
   } finally {
     sys.close(fd);
   }
-}
-
-const HELD_BY_ONE = 19_000;
-
-async function holders(rounds: number): Promise<Figure[]> {
-  await using _one = await Reference.start('hold', String(HELD_BY_ONE));
-  await using _two = await Reference.start('hold', String(HELD_BY_ONE));
-  const inodes = [...snapshot({ states: ['ESTABLISHED'] })].map(({ inode }) => inode);
-  const all = timed(() => {
-    const found = [...holdersOf(inodes).holders.values()].filter(({ length }) => length > 0).length;
-    if (found < 2 * HELD_BY_ONE) throw new Error(`holders of ${found} sockets found`);
-  });
-  const ns = await alternate({ ours: all, ss: command('ss', '-tanpH'), twin: all }, rounds);
-  const ours = { name: `holders of ${inodes.length} sockets`, ns: ns.ours };
-  return [
-    compare({ name: 'ss -tanp', ns: ns.ss }, ours, { atLeast: 3 }),
-    control(ours.name, ns.twin, ns.ours),
-  ];
 }
