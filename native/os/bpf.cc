@@ -65,4 +65,20 @@ long BpfRawTracepointOpen(Call& call) {
   return Bpf(call, BPF_RAW_TRACEPOINT_OPEN, &attributes);
 }
 
+long BpfLinkCreate(Call& call) {
+  union bpf_attr attributes;
+  memset(&attributes, 0, sizeof attributes);
+  attributes.link_create.prog_fd = static_cast<uint32_t>(call.args[0]);
+  attributes.link_create.target_fd = static_cast<uint32_t>(call.args[1]);
+  attributes.link_create.attach_type = static_cast<uint32_t>(call.args[2]);
+  return Bpf(call, BPF_LINK_CREATE, &attributes);
+}
+
+long BpfIterCreate(Call& call) {
+  union bpf_attr attributes;
+  memset(&attributes, 0, sizeof attributes);
+  attributes.iter_create.link_fd = static_cast<uint32_t>(call.args[0]);
+  return Bpf(call, BPF_ITER_CREATE, &attributes);
+}
+
 }  // namespace closewait::os

@@ -20,4 +20,11 @@ long BpfInfo(Call& call);
 // returns a descriptor.
 long BpfRawTracepointOpen(Call& call);
 
+// BPF_LINK_CREATE. Takes a program, a target, which programs of some attach types lack and is 0
+// then, and the attach type; returns a descriptor.
+long BpfLinkCreate(Call& call);
+
+// BPF_ITER_CREATE. Takes a link; returns a descriptor that is read.
+long BpfIterCreate(Call& call);
+
 }  // namespace closewait::os

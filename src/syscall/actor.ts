@@ -1,3 +1,4 @@
+import { bpf_iter_create } from './bpf.js';
 import { type Call, failure, type Invoke, roomFor, type SyscallFunction } from './call.js';
 import * as descriptor from './descriptor.js';
 import * as directory from './directory.js';
@@ -48,6 +49,7 @@ const calls = {
   readlinkat: directory.readlinkat,
   sendmsg: message.sendmsg,
   recvmsg: message.recvmsg,
+  clock_getres: process.clock_getres,
   clock_gettime: process.clock_gettime,
   nanosleep: process.nanosleep,
   gettid: process.gettid,
@@ -58,6 +60,7 @@ const calls = {
   pidfd_send_signal: process.pidfd_send_signal,
   waitid: process.waitid,
   spawn: process.spawn,
+  bpf_iter_create,
 } as const;
 
 /** What any call of an actor takes after its own arguments. */

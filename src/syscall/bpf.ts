@@ -11,6 +11,7 @@ export const BPF_F_MMAPABLE = 1 << 10;
 export const BPF_PROG_TYPE_TRACEPOINT = 5;
 export const BPF_PROG_TYPE_TRACING = 26;
 export const BPF_TRACE_RAW_TP = 23;
+export const BPF_TRACE_ITER = 28;
 
 const nowhere = () => ({});
 
@@ -111,5 +112,21 @@ export const bpf_recursion_misses = define<[fd: number], number>({
  */
 export const bpf_raw_tracepoint_open = define<[progFd: number], number>({
   name: 'bpf_raw_tracepoint_open',
+  syscall: 'bpf',
+});
+
+/** `bpf(BPF_LINK_CREATE)`: attaches a program that was loaded for what it attaches to; a descriptor, the caller's to close. */
+export const bpf_link_create = define<[progFd: number, attachType: number], number>({
+  name: 'bpf_link_create',
+  syscall: 'bpf',
+  enter: (invoke, _room, progFd, attachType) => invoke(progFd, 0, attachType),
+});
+
+/**
+ * `bpf(BPF_ITER_CREATE)`: a descriptor, the caller's to close, that reads as what the link's program writes of each object.
+ * Of sockets, it has those of the network namespace of the thread that makes this call.
+ */
+export const bpf_iter_create = define<[linkFd: number], number>({
+  name: 'bpf_iter_create',
   syscall: 'bpf',
 });

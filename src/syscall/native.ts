@@ -65,6 +65,7 @@ export interface NativeCalls {
   /** `path` ends in NUL. */
   open(path: Bytes, flags: number, mode: number): Result;
   clock_gettime(clock: number, time: Bytes): Result;
+  clock_getres(clock: number, resolution: Bytes): Result;
   clock_nanosleep(
     clock: number,
     flags: number,
@@ -116,6 +117,8 @@ export interface NativeCalls {
   ): Result;
   bpf_info(fd: number, info: Bytes): Result;
   bpf_raw_tracepoint_open(progFd: number): Result;
+  bpf_link_create(progFd: number, targetFd: number, attachType: number): Result;
+  bpf_iter_create(linkFd: number): Result;
   /** 1, or 0 if `text` (NUL-terminated) is not an address of `family`. */
   inet_pton(family: number, text: Bytes, address: Bytes): Result;
   /** The length of the text. */

@@ -21,12 +21,24 @@ export const clock_gettime = define<[clock: number], bigint>({
   name: 'clock_gettime',
   room: 16,
   enter: (invoke, room, clock) => invoke(clock, room),
-  leave: (_result, room) => {
-    const time = new DataView(room.buffer);
-    return time.getBigInt64(0, true) * NS_PER_SECOND + time.getBigInt64(8, true);
-  },
+  leave: nanoseconds,
   site: nowhere,
 });
+
+/** `int clock_getres(clockid_t clockid, struct timespec *res)`: nanoseconds; of a coarse clock, those of the kernel's tick. */
+export const clock_getres = define<[clock: number], bigint>({
+  name: 'clock_getres',
+  room: 16,
+  enter: (invoke, room, clock) => invoke(clock, room),
+  leave: nanoseconds,
+  site: nowhere,
+});
+
+/** A struct timespec. */
+function nanoseconds(_result: number, room: Uint8Array): bigint {
+  const time = new DataView(room.buffer);
+  return time.getBigInt64(0, true) * NS_PER_SECOND + time.getBigInt64(8, true);
+}
 
 /** `int clock_nanosleep(CLOCK_MONOTONIC, 0, request, remain)`: blocks for `seconds`; a signal ends it with EINTR. */
 export const nanosleep = define<[seconds: number], void>({

@@ -67,6 +67,7 @@ export type {
 export type { Codec, Credentials, Linger, PortRange, ZerocopyReceive } from './option-codec.js';
 export type { SocketOption } from './option-row.js';
 export {
+  clock_getres,
   clock_gettime,
   type Exit,
   gettid,

@@ -3,6 +3,14 @@ import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { connected, drain } from '../fixture/sockets.js';
 
+test('clock_getres(): a tick for a coarse clock, at most that for others', (t) => {
+  const tick = sys.clock_getres(sys.CLOCK_MONOTONIC_COARSE);
+  t.is(tick, sys.clock_getres(sys.CLOCK_REALTIME_COARSE));
+  // CONFIG_HZ is from 100 to 1000.
+  t.true(tick >= 999_000n && tick <= 10_000_000n);
+  t.true(sys.clock_getres(sys.CLOCK_MONOTONIC) <= tick);
+});
+
 test('clock_gettime(): nanoseconds, forward', (t) => {
   const before = process.hrtime.bigint();
   const now = sys.clock_gettime(sys.CLOCK_MONOTONIC);

@@ -438,6 +438,13 @@ const anywhere: Refusal[] = [
     source: 'clock_gettime(2)',
   },
   {
+    does: 'the resolution of a clock that does not exist',
+    call: () => sys.clock_getres(100),
+    code: 'EINVAL',
+    syscall: 'clock_getres',
+    source: 'clock_getres(2)',
+  },
+  {
     does: 'waitid() without a child',
     call: () => sys.waitid(sys.P_PID, process.pid),
     code: 'ECHILD',

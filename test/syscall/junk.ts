@@ -230,6 +230,7 @@ const parameters: Record<string, readonly Kind[]> = {
   attachFilter: ['fd', 'any', 'any'],
   attachedFilter: ['fd'],
   bind: ['fd', 'any'],
+  clock_getres: ['any'],
   clock_gettime: ['any'],
   close: ['fd'],
   connect: ['fd', 'any'],
