@@ -15,6 +15,12 @@ const code = {
   MEM: 0x60,
   ATOMIC: 0xc0,
   ADD: 0x00,
+  SUB: 0x10,
+  MUL: 0x20,
+  DIV: 0x30,
+  AND: 0x50,
+  LSH: 0x60,
+  RSH: 0x70,
   END: 0xd0,
   MOV: 0xb0,
   CALL: 0x80,
@@ -24,11 +30,14 @@ const code = {
   X: 0x08,
 } as const;
 const sizes = { 1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18 } as const;
-const comparisons = { '==': 0x10, '!=': 0x50 } as const;
+/** `s<` is of signed numbers; `&` asks for a bit in common. */
+const comparisons = { '==': 0x10, '!=': 0x50, '&': 0x40, 's<': 0xc0 } as const;
 
 /** What the second register field of a wide load says its number is: linux/bpf.h. */
 const BPF_PSEUDO_MAP_FD = 1;
 const BPF_PSEUDO_MAP_VALUE = 2;
+/** What it says in a call of a function of the kernel. */
+const BPF_PSEUDO_KFUNC_CALL = 2;
 
 /** Bytes a load or store moves. */
 export type Size = keyof typeof sizes;
@@ -59,6 +68,36 @@ export class Assembler {
   /** dst += src */
   add(dst: Register, src: Register | number): this {
     return this.#operate(code.ADD, dst, src);
+  }
+
+  /** dst -= src */
+  subtract(dst: Register, src: Register | number): this {
+    return this.#operate(code.SUB, dst, src);
+  }
+
+  /** dst *= src */
+  multiply(dst: Register, src: Register | number): this {
+    return this.#operate(code.MUL, dst, src);
+  }
+
+  /** dst /= src, without signs; 0 for src = 0 */
+  divide(dst: Register, src: Register | number): this {
+    return this.#operate(code.DIV, dst, src);
+  }
+
+  /** dst &= src */
+  and(dst: Register, src: Register | number): this {
+    return this.#operate(code.AND, dst, src);
+  }
+
+  /** dst <<= src */
+  shiftLeft(dst: Register, src: Register | number): this {
+    return this.#operate(code.LSH, dst, src);
+  }
+
+  /** dst >>= src, zeros coming in */
+  shiftRight(dst: Register, src: Register | number): this {
+    return this.#operate(code.RSH, dst, src);
   }
 
   /** dst = the 16 bits of dst from network to host order, the rest zero */
@@ -110,14 +149,22 @@ export class Assembler {
     return this.#put({ code: code.JMP | code.CALL, imm: helper });
   }
 
+  /** r0 = function(r1..r5), a function of the kernel by its BTF id; r1..r5 hold nothing afterwards */
+  callKernel(functionId: number): this {
+    const how = code.JMP | code.CALL;
+    return this.#put({ code: how, src: BPF_PSEUDO_KFUNC_CALL, imm: functionId });
+  }
+
   jump(label: string): this {
     return this.#put({ code: code.JMP | code.JA, label });
   }
 
   /** Jumps if the whole register compares so to `value`. */
-  jumpIf(register: Register, comparison: Comparison, value: number, label: string): this {
-    const how = code.JMP | comparisons[comparison] | code.K;
-    return this.#put({ code: how, dst: register, imm: value, label });
+  jumpIf(dst: Register, comparison: Comparison, value: Register | number, label: string): this {
+    const how = code.JMP | comparisons[comparison];
+    return typeof value === 'number'
+      ? this.#put({ code: how | code.K, dst, imm: value, label })
+      : this.#put({ code: how | code.X, dst, src: value, label });
   }
 
   /** Jumps if the lower half compares so to `value`, an unsigned number of 32 bits. */

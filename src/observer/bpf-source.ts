@@ -1,17 +1,14 @@
-import { readFileSync } from 'node:fs';
 import * as bpf from '../syscall/bpf.js';
 import { pageSize } from '../syscall/page-size.js';
 import { encodeTracepointAttributes, perf_event_open, perf_set_bpf } from '../syscall/perf.js';
-import { Btf } from '../tcp/btf.js';
 import { BPF_RINGBUF_BUSY_BIT, bpfRecordSize, decodeBpfRing, type Samples } from '../tcp/ring.js';
 import type { TracepointFormat } from '../tcp/tracepoint.js';
 import { type HitFilter, stateProgram, tracepointProgram } from './bpf-program.js';
-import { type NetnsPath, netnsPath, type StateTypes, stateTypes } from './bpf-types.js';
+import { type NetnsPath, netnsPath, readBtf, type StateTypes, stateTypes } from './bpf-types.js';
 import { Holdings, onlineCpus, type TraceSource, UnavailableError } from './trace-source.js';
 
 /** Reading kernel memory, which the namespace takes, is for programs the kernel counts as GPL-compatible. */
-const LICENSE = 'Dual MIT/GPL';
-const BTF = '/sys/kernel/btf/vmlinux';
+export const LICENSE = 'Dual MIT/GPL';
 
 /**
  * Tracepoints by a BPF program each, into one ring buffer that all CPUs write to in turn (bpf(2),
@@ -147,13 +144,7 @@ let known: KernelTypes | undefined;
 /** Read once: a running kernel's types do not change. */
 function readTypes(): KernelTypes | undefined {
   if (known !== undefined) return known;
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(BTF);
-  } catch {
-    return;
-  }
-  const btf = Btf.parse(bytes);
+  const btf = readBtf();
   known = btf && { path: netnsPath(btf), types: stateTypes(btf) };
   return known;
 }

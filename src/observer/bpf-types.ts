@@ -1,4 +1,16 @@
-import type { Btf } from '../tcp/btf.js';
+import { readFileSync } from 'node:fs';
+import { Btf } from '../tcp/btf.js';
+
+const VMLINUX = '/sys/kernel/btf/vmlinux';
+
+/** The running kernel's types; undefined where it does not tell them (CONFIG_DEBUG_INFO_BTF). */
+export function readBtf(): Btf | undefined {
+  try {
+    return Btf.parse(readFileSync(VMLINUX));
+  } catch {
+    return;
+  }
+}
 
 /** Where a socket's, a packet's and a device's way to the inode of its network namespace lies, in this kernel. */
 export interface NetnsPath {
@@ -45,7 +57,8 @@ export function stateTypes(btf: Btf): StateTypes | undefined {
   });
 }
 
-function whole<T extends Record<string, number | undefined>>(
+/** All of the numbers, or undefined where one is. */
+export function whole<T extends Record<string, number | undefined>>(
   numbers: T,
 ): { [K in keyof T]: number } | undefined {
   const known = Object.values(numbers).every((number) => number !== undefined);

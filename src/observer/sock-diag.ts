@@ -22,13 +22,13 @@ export interface FourTuple {
 }
 
 // The kernel fills messages up to the room that the receiver has shown, at most 32 KiB (netlink_dump()).
-const CHUNK = 32768;
+export const CHUNK = 32768;
 // One piece of memory for many messages, not zeroed: what a chunk does not fill is never looked at.
 const BLOCK = 32 * CHUNK;
 const ATTEMPTS = 4;
 
 // A socket that is bound and nothing else is in no state of TCP, and netstat has no row for it.
-const connectionStates = tcpStates.filter((state) => state !== 'BOUND_INACTIVE');
+export const connectionStates = tcpStates.filter((state) => state !== 'BOUND_INACTIVE');
 
 /**
  * The TCP sockets of one network namespace, asked for over a netlink socket of that namespace.
@@ -124,7 +124,8 @@ export class SockDiag implements Disposable {
   }
 }
 
-function familyNumber(family: unknown): Family {
+/** The number of a family that an option names. Throws a RangeError for any other. */
+export function familyNumber(family: unknown): Family {
   if (family === 4 || family === AF_INET) return AF_INET;
   if (family === 6 || family === AF_INET6) return AF_INET6;
   throw new RangeError(`family must be AF_INET or AF_INET6, received ${String(family)}`);

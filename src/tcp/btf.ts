@@ -13,6 +13,7 @@ const TYPEDEF = 8;
 const VOLATILE = 9;
 const CONST = 10;
 const RESTRICT = 11;
+const FUNC = 12;
 const FUNC_PROTO = 13;
 const VAR = 14;
 const DATASEC = 15;
@@ -50,6 +51,7 @@ export class Btf {
   readonly #positions: Uint32Array;
   readonly #count: number;
   readonly #strings: number;
+  readonly #found = new Map<string, number>();
 
   private constructor(data: DataView, strings: number, positions: Uint32Array, count: number) {
     this.#data = data;
@@ -87,6 +89,16 @@ export class Btf {
     return this.#find(TYPEDEF, name);
   }
 
+  /** The number of a struct. */
+  structId(name: string): number | undefined {
+    return this.#find(STRUCT, name);
+  }
+
+  /** The number of a function. */
+  functionId(name: string): number | undefined {
+    return this.#find(FUNC, name);
+  }
+
   /**
    * The offset in bytes of a member of a struct. `path` goes on through members that are structs themselves
    * (`__sk_common.skc_net.net`), not through pointers; members of unnamed structs and unions count as the outer's own.
@@ -104,6 +116,13 @@ export class Btf {
   }
 
   #find(kind: number, name: string): number | undefined {
+    const key = `${kind} ${name}`;
+    const found = this.#found.get(key) ?? this.#search(kind, name);
+    if (found !== undefined) this.#found.set(key, found);
+    return found;
+  }
+
+  #search(kind: number, name: string): number | undefined {
     for (let id = 1; id < this.#count; id++) {
       if (this.#kind(id) === kind && this.#named(this.#positions[id] ?? 0, name)) return id;
     }

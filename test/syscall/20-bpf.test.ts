@@ -1,5 +1,6 @@
 import { Assembler } from '../../src/observer/bpf-assembler.js';
 import * as program from '../../src/observer/bpf-program.js';
+import * as iterator from '../../src/observer/iterator-program.js';
 import * as bpf from '../../src/syscall/bpf.js';
 import { Mapping } from '../../src/syscall/mapping.js';
 import { pageSize } from '../../src/syscall/page-size.js';
@@ -29,7 +30,7 @@ const withBpf = noBpf === undefined ? test : test.skip;
 const note = noBpf === undefined ? '' : ` (skipped: ${noBpf})`;
 
 withCompiler(`every number of bpf.ts and of a program is the header's${noCompiler}`, (t) => {
-  const ours = { ...numbersOf(bpf), ...numbersOf(program) };
+  const ours = { ...numbersOf(bpf), ...numbersOf(program), ...numbersOf(iterator) };
   t.true(Object.keys(ours).length > 10);
   t.deepEqual(ours, valuesOf('linux/bpf.h', Object.keys(ours)));
   const misses = 'offsetof(struct bpf_prog_info, recursion_misses)';
@@ -92,6 +93,14 @@ const refusals: readonly [does: string, call: () => unknown, code: string][] = [
     () => bpf.bpf_prog_load({ type: 5, instructions: new Uint8Array(), license: 'GPL' }),
     'E2BIG',
   ],
+  ['a link of what is no program', () => bpf.bpf_link_create(0, bpf.BPF_TRACE_ITER), 'EINVAL'],
+  [
+    'a link of a closed descriptor',
+    () => bpf.bpf_link_create(100_000, bpf.BPF_TRACE_ITER),
+    'EBADF',
+  ],
+  ['an iterator of what is no link', () => bpf.bpf_iter_create(0), 'EINVAL'],
+  ['an iterator of a closed descriptor', () => bpf.bpf_iter_create(100_000), 'EBADF'],
   ['what a closed descriptor is', () => bpf.bpf_recursion_misses(100_000), 'EBADFD'],
 ];
 for (const [does, call, code] of refusals) {
@@ -127,6 +136,16 @@ test('instructions are encoded as RFC 9669 has them', (t) => {
     .store(4, 'r10', -4, 'r6')
     .atomicAdd('r1', 0, 'r2')
     .label('out')
+    .subtract('r1', 'r2')
+    .multiply('r1', 8)
+    .divide('r1', 'r3')
+    .and('r1', 7)
+    .shiftLeft('r1', 'r2')
+    .shiftRight('r1', 32)
+    .jumpIf('r1', '==', 'r2', 'out')
+    .jumpIf('r1', '&', 1, 'out')
+    .jumpIf32('r1', 's<', 0, 'out')
+    .callKernel(65_477)
     .call(5)
     .exit()
     .assemble();
@@ -140,6 +159,16 @@ test('instructions are encoded as RFC 9669 has them', (t) => {
       '0000000000000000',
       '636afcff00000000', // *(u32 *)(r10 - 4) = r6
       'db21000000000000', // lock *(u64 *)(r1 + 0) += r2
+      '1f21000000000000', // r1 -= r2
+      '2701000008000000', // r1 *= 8
+      '3f31000000000000', // r1 /= r3
+      '5701000007000000', // r1 &= 7
+      '6f21000000000000', // r1 <<= r2
+      '7701000020000000', // r1 >>= 32
+      '1d21f9ff00000000', // if r1 == r2 goto -7
+      '4501f8ff01000000', // if r1 & 1 goto -8
+      'c601f7ff00000000', // if w1 s< 0 goto -9
+      '85200000c5ff0000', // call kernel function 65477
       '8500000005000000', // call 5
       '9500000000000000', // exit
     ].join(' '),

@@ -71,6 +71,13 @@ test('a typedef is found by its name, and a name of something else is none', (t)
   t.is(Btf.parse(BYTES)?.typedefId('sock'), undefined);
 });
 
+test('a function and a struct are found by their names, too', (t) => {
+  t.is(Btf.parse(BYTES)?.functionId('bpf_iter_tcp'), 23);
+  t.is(Btf.parse(BYTES)?.functionId('net'), undefined);
+  t.is(Btf.parse(BYTES)?.structId('net'), 6);
+  t.is(Btf.parse(BYTES)?.structId('bpf_iter_tcp'), undefined);
+});
+
 const swapped = Uint8Array.from(BYTES).fill(0xeb, 0, 1).fill(0x9f, 1, 2);
 const refused: readonly [name: string, bytes: Uint8Array][] = [
   ['nothing', new Uint8Array()],
