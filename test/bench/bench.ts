@@ -3,12 +3,13 @@ import { parseArgs } from 'node:util';
 import { capture } from './capture.js';
 import { floor } from './floor.js';
 import { holding } from './holders.js';
+import { iterator } from './iterator.js';
 import type { Bound, Figure, Group } from './pair.js';
 import { tracing } from './tracing.js';
 
 const GROUPS: Readonly<Record<string, Group>> = {
   floor,
-  observers: { ...tracing, ...capture, ...holding },
+  observers: { ...tracing, ...capture, ...holding, ...iterator },
 };
 
 const USAGE = `usage: npm run bench [-- [GROUP] [--rounds N] [--json]]

@@ -119,7 +119,7 @@ const HELD = 60_000;
 const HELD_BY_ONE = 15_000;
 
 /** Runs `body` while `count` sockets are held by as many processes as RLIMIT_NOFILE asks for. */
-async function whileHeld<T>(count: number, body: () => Promise<T>): Promise<T> {
+export async function whileHeld<T>(count: number, body: () => Promise<T>): Promise<T> {
   if (count <= 0) return await body();
   await using _holder = await Reference.start('hold', String(Math.min(count, HELD_BY_ONE)));
   return await whileHeld(count - HELD_BY_ONE, body);
