@@ -2,7 +2,7 @@ import { AF_INET6 } from '../tcp/address.js';
 import { bpfSample } from '../tcp/ring.js';
 import { portPlaces, type TracepointFormat } from '../tcp/tracepoint.js';
 import { Assembler, type Register, type Size } from './bpf-assembler.js';
-import type { NetnsPath, StateTypes } from './bpf-types.js';
+import type { EndTypes, NetnsPath } from './bpf-types.js';
 
 /** BPF_FUNC_*: enum bpf_func_id in linux/bpf.h. */
 export const BPF_FUNC_ktime_get_ns = 5;
@@ -67,14 +67,15 @@ export function tracepointProgram(format: TracepointFormat, context: ProgramCont
 }
 
 /**
- * The program of `sock:inet_sock_set_state` for where it can be had by its arguments: writes the record that the kernel
- * would have written for others, without its doing so, which is half of what a hit costs.
+ * The program of a tracepoint whose first argument is a TCP socket, for where it can be had by its arguments: writes of the
+ * record that the kernel would have written what is decoded of it, without the kernel's doing so, which is half of what a
+ * hit costs.
  *
  * r6 is the socket, r7 the namespace, r8 the socket as a TCP socket, r9 the sample; [r10 - 16] is the context.
  */
-export function stateProgram(
+export function socketProgram(
   format: TracepointFormat,
-  context: ProgramContext & { readonly path: NetnsPath; readonly types: StateTypes },
+  context: ProgramContext & { readonly path: NetnsPath; readonly types: EndTypes },
 ): Uint8Array {
   const { path, types, netns, ports } = context;
   const program = new Assembler();
@@ -95,9 +96,11 @@ export function stateProgram(
   };
   put('skaddr', 8, 'r6');
   put('protocol', 2, IPPROTO_TCP);
-  program.load('r1', 8, 'r10', -16).load('r2', 8, 'r1', 8).load('r3', 8, 'r1', 16);
-  put('oldstate', 4, 'r2');
-  put('newstate', 4, 'r3');
+  if (format.fields.has('newstate')) {
+    program.load('r1', 8, 'r10', -16).load('r2', 8, 'r1', 8).load('r3', 8, 'r1', 16);
+    put('oldstate', 4, 'r2');
+    put('newstate', 4, 'r3');
+  }
   program.load('r1', 2, 'r8', types.sport).ntohs('r1');
   put('sport', 2, 'r1');
   program.load('r1', 2, 'r6', types.dport).ntohs('r1');

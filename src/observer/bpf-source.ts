@@ -1,10 +1,11 @@
 import * as bpf from '../syscall/bpf.js';
 import { pageSize } from '../syscall/page-size.js';
 import { encodeTracepointAttributes, perf_event_open, perf_set_bpf } from '../syscall/perf.js';
+import type { Btf } from '../tcp/btf.js';
 import { BPF_RINGBUF_BUSY_BIT, bpfRecordSize, decodeBpfRing, type Samples } from '../tcp/ring.js';
 import type { TracepointFormat } from '../tcp/tracepoint.js';
-import { type HitFilter, stateProgram, tracepointProgram } from './bpf-program.js';
-import { type NetnsPath, netnsPath, readBtf, type StateTypes, stateTypes } from './bpf-types.js';
+import { type HitFilter, socketProgram, tracepointProgram } from './bpf-program.js';
+import { type EndTypes, endTypes, type NetnsPath, netnsPath, readBtf } from './bpf-types.js';
 import { Holdings, onlineCpus, type TraceSource, UnavailableError } from './trace-source.js';
 
 /** Reading kernel memory, which the namespace takes, is for programs the kernel counts as GPL-compatible. */
@@ -61,9 +62,10 @@ export class BpfSource implements TraceSource {
 
       const context = { ...filter, ring, lost, path: kernel?.path };
       this.#programs = formats.map((format) => {
-        const { path, types } = kernel ?? {};
-        return format.name === 'inet_sock_set_state' && path && types
-          ? this.#attachByType(types.tracepoint, stateProgram(format, { ...context, path, types }))
+        const { path, ends } = kernel ?? {};
+        const tracepoint = kernel?.tracepoints.get(format.name);
+        return tracepoint !== undefined && path && ends
+          ? this.#attachByType(tracepoint, socketProgram(format, { ...context, path, types: ends }))
           : this.#attachByEvent(format.id, tracepointProgram(format, context));
       });
     } catch (error) {
@@ -136,7 +138,9 @@ export class BpfSource implements TraceSource {
 
 interface KernelTypes {
   readonly path: NetnsPath | undefined;
-  readonly types: StateTypes | undefined;
+  readonly ends: EndTypes | undefined;
+  /** The tracepoints that have a TCP socket as their first argument, by name. */
+  readonly tracepoints: ReadonlyMap<string, number>;
 }
 
 let known: KernelTypes | undefined;
@@ -145,6 +149,16 @@ let known: KernelTypes | undefined;
 function readTypes(): KernelTypes | undefined {
   if (known !== undefined) return known;
   const btf = readBtf();
-  known = btf && { path: netnsPath(btf), types: stateTypes(btf) };
+  known = btf && { path: netnsPath(btf), ends: endTypes(btf), tracepoints: ofSockets(btf) };
   return known;
+}
+
+function ofSockets(btf: Btf): Map<string, number> {
+  const names = ['inet_sock_set_state', 'tcp_receive_reset'];
+  return new Map(
+    names.flatMap((name) => {
+      const id = btf.typedefId(`btf_trace_${name}`);
+      return id === undefined ? [] : [[name, id] as const];
+    }),
+  );
 }

@@ -20,10 +20,8 @@ export interface NetnsPath {
   readonly netInode: number;
 }
 
-/** Where a TCP socket keeps what `sock:inet_sock_set_state` tells, in this kernel. */
-export interface StateTypes {
-  /** The tracepoint itself. */
-  readonly tracepoint: number;
+/** Where a TCP socket keeps its two ends, in this kernel. */
+export interface EndTypes {
   readonly family: number;
   readonly dport: number;
   readonly daddr: number;
@@ -44,9 +42,8 @@ export function netnsPath(btf: Btf): NetnsPath | undefined {
 }
 
 /** Undefined where the kernel's types do not tell, as without IPv6. */
-export function stateTypes(btf: Btf): StateTypes | undefined {
+export function endTypes(btf: Btf): EndTypes | undefined {
   return whole({
-    tracepoint: btf.typedefId('btf_trace_inet_sock_set_state'),
     family: btf.offsetOf('sock', '__sk_common.skc_family'),
     dport: btf.offsetOf('sock', '__sk_common.skc_dport'),
     daddr: btf.offsetOf('sock', '__sk_common.skc_daddr'),

@@ -67,7 +67,7 @@ const FACTS = {
   costs:
     'about 0.2 us a transition with BPF, 0.3 us with perf; 8 MiB of ring, with perf for each CPU',
   needs: 'CAP_BPF and CAP_PERFMON, for perf CAP_PERFMON alone; tracefs readable, or CAP_SYS_ADMIN',
-  clock: 'CLOCK_MONOTONIC at the hit; handed on, in order, up to 4 ms later',
+  clock: 'CLOCK_MONOTONIC at the hit; handed on to a listener, in order, up to 4 ms later',
 } as const;
 
 const STATES = 'sock/inet_sock_set_state';
@@ -79,7 +79,9 @@ const OF_SOCKETS = [
 ];
 const OF_CALLS = ['raw_syscalls/sys_enter', 'raw_syscalls/sys_exit'];
 
+/** For a listener; and only so that no ring runs full, which takes 100 ms of nothing but transitions. */
 const POLL_MS = 2;
+const CLEAR_MS = 20;
 const RING_BYTES = 8 << 20;
 const SMALLEST_RING = 1 << 16;
 const KEEP_BYTES = 64 << 20;
@@ -100,7 +102,8 @@ const MOST_THREADS = 64;
  *   with perf for each CPU and each thread; at the end the kernel takes some 50 ms for each tracepoint to let go.
  * Needs: CAP_BPF and CAP_PERFMON, or for perf CAP_PERFMON alone; and tracefs: mounted and readable, or CAP_SYS_ADMIN to
  *   look at it without mounting it.
- * Clock: CLOCK_MONOTONIC at the hit. Events arrive up to two polls of 2 ms later, in order. A reset is stamped when the
+ * Clock: CLOCK_MONOTONIC at the hit. A listener gets events up to two polls of 2 ms later, in order; without one the rings
+ *   are only emptied every 20 ms. A reset is stamped when the
  *   packet has been handed over: on loopback the peer's receipt, and what follows from it, comes first.
  * Source: include/trace/events/{sock,tcp}.h and the kernel's own `format` files; bpf(2), perf_event_open(2).
  */
@@ -143,7 +146,7 @@ export class TracepointObserver implements AsyncDisposable {
     this.#onEvent = options.onEvent;
     this.#onSettled = options.onSettled;
     this.#keepBytes = options.keepBytes ?? KEEP_BYTES;
-    this.#timer = setInterval(() => this.#poll(), POLL_MS);
+    this.#timer = setInterval(() => this.#poll(), this.#onEvent ? POLL_MS : CLEAR_MS);
   }
 
   /**
@@ -182,8 +185,9 @@ export class TracepointObserver implements AsyncDisposable {
     return { ...FACTS, available: false, reason };
   }
 
-  /** What happened so far, in order; up to 4 ms behind, unless `flush` came before. Empty with `onEvent`. */
+  /** What happened up to the last look but one, or to `flush`, in order. Asking looks. Empty with `onEvent`. */
   get events(): readonly TraceEvent[] {
+    if (!this.#onEvent && !this.#stopped) this.#poll();
     this.#settle(this.#settledNs);
     return this.#events;
   }
