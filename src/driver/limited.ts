@@ -35,7 +35,7 @@ export abstract class LimitedEnd implements Role {
     return this.cannot(`setsockopt(${name})`);
   }
 
-  getOption(name: string): Promise<never> {
+  getOption(name: string, ..._about: readonly unknown[]): Promise<never> {
     return this.cannot(`getsockopt(${name})`);
   }
 

@@ -1,4 +1,8 @@
-import type { SocketOptionName, SocketOptionValue } from '../syscall/option.js';
+import type {
+  SocketOptionName,
+  SocketOptionQuestion,
+  SocketOptionValue,
+} from '../syscall/option.js';
 import * as sys from '../syscall/sys.js';
 import { AF_INET, AF_INET6, type Endpoint } from '../tcp/address.js';
 import { encodeDestroy } from '../tcp/inet-diag.js';
@@ -134,8 +138,11 @@ abstract class RawEnd implements Role {
     sys.setOption(this.fd, name, value);
   }
 
-  async getOption<N extends SocketOptionName>(name: N): Promise<SocketOptionValue<N>> {
-    return sys.getOption(this.fd, name) as SocketOptionValue<N>;
+  async getOption<N extends SocketOptionName>(
+    name: N,
+    ...about: SocketOptionQuestion<N>
+  ): Promise<SocketOptionValue<N>> {
+    return sys.getOption(this.fd, name, ...about);
   }
 
   async setNonblocking(on: boolean): Promise<void> {

@@ -1,4 +1,8 @@
-import type { SocketOptionName, SocketOptionValue } from '../syscall/option.js';
+import type {
+  SocketOptionName,
+  SocketOptionQuestion,
+  SocketOptionValue,
+} from '../syscall/option.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { Host } from '../world/host.js';
 import type { SourceLine } from './server.js';
@@ -51,7 +55,10 @@ export interface Role extends AsyncDisposable {
   /** setsockopt(2). */
   setOption<N extends SocketOptionName>(name: N, value: SocketOptionValue<N>): Promise<void>;
   /** getsockopt(2). */
-  getOption<N extends SocketOptionName>(name: N): Promise<SocketOptionValue<N>>;
+  getOption<N extends SocketOptionName>(
+    name: N,
+    ...about: SocketOptionQuestion<N>
+  ): Promise<SocketOptionValue<N>>;
   /** fcntl(2) O_NONBLOCK. */
   setNonblocking(on: boolean): Promise<void>;
   /** Loses every segment that arrives at the socket from now on, or no more: a socket filter. */

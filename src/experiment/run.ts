@@ -9,7 +9,7 @@ import {
   type Hosts,
 } from '../driver/role.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
-import { hasIpv6 } from '../world/namespace.js';
+import { hasIpv6 } from '../world/interfaces.js';
 import { privilege, type WorldKind } from '../world/world.js';
 import { Lab } from './lab.js';
 import { openPlace } from './place.js';
