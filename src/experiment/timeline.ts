@@ -190,11 +190,12 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
       if (byNs > feed.worstLateNs) feed.worstLateNs = byNs;
       feed.ready.insert(sighting);
       this.#release();
-    } else if (feed.delivers === undefined) {
+    } else if (feed.delivers === undefined && feed.states !== 'samples') {
       feed.unsettled.insert(sighting);
     } else {
+      // What a sample contradicts is over at once: a look at one end comes after the look before it.
       this.#place(feed, sighting);
-      feed.advance(sighting.tNs - 1n);
+      if (feed.delivers !== undefined) feed.advance(sighting.tNs - 1n);
       if (feed.delivers === 'promptly') this.#release();
     }
     while (this.#waiting > this.#limit) this.#releaseOne(this.#oldest(true));

@@ -83,6 +83,19 @@ test('a state that was left before does not, however late the news', async (t) =
   await t.throwsAsync(reached, { message: /SYN_SENT > ESTABLISHED > FIN_WAIT1 > FIN_WAIT2/ });
 });
 
+test('a sample that ends a state ends it before the source is heard of as far', async (t) => {
+  const { timeline } = established();
+  const looks = timeline.open(polling);
+  looks.push(sample(90, 'client', 'FIN_WAIT1'));
+  const reached = timeline.waitFor(inState('FIN_WAIT1'), { deadlineMs });
+  // The look began at 110 and found another state by 120: FIN_WAIT1 may have been over at 95.
+  looks.push(sample(120, 'client', 'FIN_WAIT2', 25));
+  looks.advance(us(110));
+  t.false(await isSettled(reached));
+  timeline.close();
+  await t.throwsAsync(reached);
+});
+
 test('a wait since a moment in the past is answered from what is known', async (t) => {
   const { timeline, states } = established();
   states.push(transition(40, 'client', 'ESTABLISHED', 'FIN_WAIT1'));
