@@ -1,4 +1,5 @@
 import type * as sys from '../syscall/sys.js';
+import type { Privilege } from './privilege.js';
 
 /** The addresses of a host, by IP version. */
 export interface Addresses {
@@ -17,4 +18,11 @@ export interface Host {
   actor(name: string): Promise<sys.Actor>;
   /** Writes a setting of the host's own network; `path` is below /proc/sys, in `net`. Throws SyscallError. */
   setSysctl(path: string, value: string): Promise<void>;
+}
+
+/** Where an experiment happens: the hosts that play its two ends. One host may play both. */
+export interface Place extends AsyncDisposable {
+  readonly privilege: Privilege;
+  readonly client: Host;
+  readonly server: Host;
 }

@@ -2,7 +2,7 @@ import type * as sys from '../syscall/sys.js';
 import type { VethEnd } from '../tcp/rtnetlink.js';
 import { networkAddresses, PREFIX_LENGTHS } from './addresses.js';
 import type { End } from './fault.js';
-import type { Addresses, Host } from './host.js';
+import type { Addresses, Host, Place } from './host.js';
 import { Interfaces } from './interfaces.js';
 import { Link } from './link.js';
 import { Namespace } from './namespace.js';
@@ -66,7 +66,7 @@ export type LinkedNetwork = Network & { readonly link: Link };
  * Two hosts, each a network namespace, and the wire between their `eth0`: a veth pair, or two with a program between them
  * in a namespace of its own. There is no offload, so a frame on it is a segment with its checksum.
  */
-export class Network implements AsyncDisposable {
+export class Network implements Place {
   readonly kind = 'network';
   readonly privilege: Privilege = privilege();
   readonly client: NetworkHost;

@@ -1,6 +1,6 @@
 import type * as sys from '../syscall/sys.js';
 import { loopbackAddresses } from './addresses.js';
-import type { Addresses, Host } from './host.js';
+import type { Addresses, Host, Place } from './host.js';
 import { hasIpv6, Interfaces } from './interfaces.js';
 import { Namespace } from './namespace.js';
 import { type Privilege, privilege } from './privilege.js';
@@ -14,7 +14,7 @@ export type WorldKind = 'namespace' | 'host';
  * Where an experiment happens on one host: both ends of a connection are on its loopback. A world of kind `namespace` has
  * nothing in it but `lo`, with addresses of its own besides the usual.
  */
-export class World implements Host, AsyncDisposable {
+export class World implements Host, Place {
   readonly kind: WorldKind;
   readonly privilege: Privilege = privilege();
   readonly addresses: Addresses;
