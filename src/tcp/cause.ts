@@ -11,14 +11,22 @@ export type Cause =
   | 'never-accepted'
   /** CLOSE_WAIT held more than once: one close() does not send the FIN. */
   | 'shared-fd'
-  /** CLOSE_WAIT with unacknowledged data: a half-close in use. Listed, but not a leak. */
+  /**
+   * Half closed with something unacknowledged: data of a CLOSE_WAIT, or the FIN of FIN_WAIT1, CLOSING or LAST_ACK that the
+   * peer does not answer. Listed, but not a leak: the kernel gives up by itself.
+   */
   | 'still-sending'
   /** A descriptor whose connection is gone: CLOSE, which ss and netstat do not show. */
   | 'ghost'
   /** FIN_WAIT2 held by an open descriptor: no timer will end it. */
   | 'peer-never-closes';
 
-/** What the classifier goes by. All but `segments` are what sock_diag and /proc tell anyone. */
+/** Whether somebody has to change something: `still-sending` ends by itself. */
+export function isLeak(cause: Cause): boolean {
+  return cause !== 'still-sending';
+}
+
+/** What the classifier goes by. All but `connected` is what sock_diag and /proc tell anyone. */
 export interface SocketFacts {
   readonly state: TcpState;
   readonly recvQ: number;
@@ -28,8 +36,12 @@ export interface SocketFacts {
   readonly timer: TimerName;
   /** Who holds it, as far as can be seen; empty does not prove that nobody does. */
   readonly holders: readonly Holder[];
-  /** Segments in and out (TCP_INFO): 0 tells a socket that never connected from a ghost. */
-  readonly segments?: number;
+  /** Timeouts of the segment in flight, or unanswered probes; a FIN that is retransmitted does not arrive. */
+  readonly retransmits?: number;
+  /** Bytes sent between two looks: a half-close is in use although the queues are empty whenever one looks. */
+  readonly sentBytes?: number;
+  /** Whether a handshake was ever completed (TCP_INFO counts the SYN as delivered); it tells a ghost from a new socket. */
+  readonly connected?: boolean;
 }
 
 export interface Holder {
@@ -62,6 +74,10 @@ export function causeOf(facts: SocketFacts): CauseFound | undefined {
       return closeWaitCause(facts);
     case 'FIN_WAIT2':
       return finWait2Cause(facts);
+    case 'FIN_WAIT1':
+    case 'CLOSING':
+    case 'LAST_ACK':
+      return unansweredCause(facts);
     case 'CLOSE':
       return ghostCause(facts);
     default:
@@ -69,7 +85,8 @@ export function causeOf(facts: SocketFacts): CauseFound | undefined {
   }
 }
 
-function closeWaitCause({ recvQ, sendQ, inode, timer, holders }: SocketFacts): CauseFound {
+function closeWaitCause(facts: SocketFacts): CauseFound {
+  const { recvQ, sendQ, inode, timer, holders, sentBytes = 0 } = facts;
   if (inode === 0) {
     return found('never-accepted', 'inode 0: still in the accept queue', unread(recvQ));
   }
@@ -78,6 +95,14 @@ function closeWaitCause({ recvQ, sendQ, inode, timer, holders }: SocketFacts): C
       'still-sending',
       `Send-Q ${sendQ}: written, not yet acknowledged`,
       timer === 'persist' ? "timer persist: the peer's window is closed" : `timer ${timer}`,
+      unread(recvQ),
+      shared(holders),
+    );
+  }
+  if (sentBytes > 0) {
+    return found(
+      'still-sending',
+      `${sentBytes} bytes sent while watched`,
       unread(recvQ),
       shared(holders),
     );
@@ -97,14 +122,29 @@ function finWait2Cause({ inode, timer, holders }: SocketFacts): CauseFound | und
   return found('peer-never-closes', held(inode, holders), clock, shared(holders));
 }
 
-function ghostCause({ inode, holders, segments }: SocketFacts): CauseFound | undefined {
-  if (holders.length === 0 || segments === 0) return;
+/** Without a fault these states last a round trip; one that is retransmitted, or probes a closed window, stays. */
+function unansweredCause({ sendQ, inode, timer, holders, retransmits = 0 }: SocketFacts) {
+  if (retransmits === 0 && timer !== 'persist') return;
+  return found(
+    'still-sending',
+    `Send-Q ${sendQ}: not acknowledged, the FIN counting as one`,
+    timer === 'persist'
+      ? "timer persist: the peer's window is closed"
+      : `timer ${timer}: ${retransmits} retransmissions without an answer`,
+    inode === 0 ? 'inode 0: an orphan, the kernel alone keeps it' : held(inode, holders),
+  );
+}
+
+function ghostCause({ inode, holders, connected }: SocketFacts): CauseFound | undefined {
+  if (holders.length === 0 || connected === false) return;
   return found(
     'ghost',
     held(inode, holders),
-    segments === undefined
+    'in no answer of sock_diag: its state is CLOSE',
+    connected === undefined
       ? 'no TCP_INFO: it may never have been connected'
-      : `${segments} segments passed: it was connected`,
+      : 'TCP_INFO counts a delivered SYN: it was connected',
+    shared(holders),
   );
 }
 

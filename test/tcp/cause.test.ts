@@ -1,5 +1,5 @@
 import test from 'ava';
-import { type Cause, causeOf, type SocketFacts } from '../../src/tcp/cause.js';
+import { type Cause, causeOf, isLeak, type SocketFacts } from '../../src/tcp/cause.js';
 import { tcpStates } from '../../src/tcp/states.js';
 
 /** CLOSE_WAIT as the article's server leaves it: EOF read, one descriptor, no close(). */
@@ -99,15 +99,59 @@ const rows: { name: string; facts: Partial<SocketFacts>; cause: Cause; evidence:
   },
   {
     name: 'a descriptor whose connection is gone',
-    facts: { state: 'CLOSE', segments: 7 },
+    facts: { state: 'CLOSE', connected: true },
     cause: 'ghost',
-    evidence: ['held by pid 10, fd 4', '7 segments passed: it was connected'],
+    evidence: [
+      'held by pid 10, fd 4',
+      'in no answer of sock_diag: its state is CLOSE',
+      'TCP_INFO counts a delivered SYN: it was connected',
+    ],
   },
   {
     name: 'a closed descriptor of unknown past',
     facts: { state: 'CLOSE' },
     cause: 'ghost',
-    evidence: ['held by pid 10, fd 4', 'no TCP_INFO: it may never have been connected'],
+    evidence: [
+      'held by pid 10, fd 4',
+      'in no answer of sock_diag: its state is CLOSE',
+      'no TCP_INFO: it may never have been connected',
+    ],
+  },
+  {
+    name: 'empty queues, but bytes went out between two looks',
+    facts: { sentBytes: 120 },
+    cause: 'still-sending',
+    evidence: ['120 bytes sent while watched', 'Recv-Q 0: everything was read, the EOF too'],
+  },
+  {
+    name: 'an orphan whose FIN nobody answers',
+    facts: { state: 'LAST_ACK', inode: 0, holders: [], sendQ: 1, timer: 'on', retransmits: 4 },
+    cause: 'still-sending',
+    evidence: [
+      'Send-Q 1: not acknowledged, the FIN counting as one',
+      'timer on: 4 retransmissions without an answer',
+      'inode 0: an orphan, the kernel alone keeps it',
+    ],
+  },
+  {
+    name: 'an orphan before a closed window',
+    facts: { state: 'FIN_WAIT1', inode: 0, holders: [], sendQ: 9000, timer: 'persist' },
+    cause: 'still-sending',
+    evidence: [
+      'Send-Q 9000: not acknowledged, the FIN counting as one',
+      "timer persist: the peer's window is closed",
+      'inode 0: an orphan, the kernel alone keeps it',
+    ],
+  },
+  {
+    name: 'shut down, held, and the FIN unanswered',
+    facts: { state: 'FIN_WAIT1', sendQ: 1, timer: 'on', retransmits: 2 },
+    cause: 'still-sending',
+    evidence: [
+      'Send-Q 1: not acknowledged, the FIN counting as one',
+      'timer on: 2 retransmissions without an answer',
+      'held by pid 10, fd 4',
+    ],
   },
 ];
 
@@ -126,7 +170,7 @@ for (const { name, facts } of [
     name: 'an orphaned FIN_WAIT2 with a long timeout',
     facts: { state: 'FIN_WAIT2', inode: 0, holders: [], timer: 'keepalive' },
   },
-  { name: 'a socket that never connected', facts: { state: 'CLOSE', segments: 0 } },
+  { name: 'a socket that never connected', facts: { state: 'CLOSE', connected: false } },
   { name: 'CLOSE that nobody holds', facts: { state: 'CLOSE', inode: 0, holders: [] } },
   { name: 'a state of a newer kernel', facts: { state: 'UNKNOWN(14)' } },
 ] as const) {
@@ -141,3 +185,9 @@ for (const state of tcpStates) {
     t.is(causeOf({ ...base, state, recvQ: 5, sendQ: 5, holders: two }), undefined);
   });
 }
+
+test('every cause is a leak but still-sending', (t) => {
+  const leaks = new Map(rows.map(({ cause }) => [cause, isLeak(cause)]));
+  t.is(leaks.size, 7);
+  for (const [cause, leak] of leaks) t.is(leak, cause !== 'still-sending', cause);
+});
