@@ -62,7 +62,7 @@ async function main(argv: string[]): Promise<number> {
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText(
       'after',
-      '\nExit codes: 0 as expected, 1 an expectation failed, 2 usage, 3 cannot run here, 130 interrupted.',
+      '\nExit codes: 0 as expected, 1 an expectation failed or a leak was found, 2 usage, 3 cannot run here, 130 interrupted.',
     );
   const json = 'print one JSON document';
   program
@@ -95,6 +95,21 @@ async function main(argv: string[]): Promise<number> {
     .option('--state <name...>', 'only these states, spelled as in netstat')
     .option('--json', json)
     .action(keep(async (flags) => (await import('./command/states.js')).states(flags, io)));
+  program
+    .command('diagnose')
+    .description('find the sockets of running processes that nobody closes, and say why')
+    .option('--pid <pid...>', 'only what these processes hold, in their network namespaces')
+    .option('--port <port...>', 'only sockets with one of these ports')
+    .option('--state <name...>', 'only these states, spelled as in netstat')
+    .option('--all', 'every network namespace a process is in, not only this one')
+    .option('--settle <ms>', 'how long a socket must stay as it is to be a leak (default 1000)')
+    .option('--stacks', "also run each runtime's own tool for its stacks: that stops the process")
+    .option('--json', json)
+    .addHelpText(
+      'after',
+      '\nWithout --pid and --all: this network namespace, all processes that may be read.',
+    )
+    .action(keep(async (flags) => (await import('./command/diagnose.js')).diagnose(flags, io)));
   program.command('server').description("the article's server: closewait server <port>");
   program.command('client').description("the article's client: closewait client <IP> <port>");
   try {

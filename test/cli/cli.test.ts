@@ -79,7 +79,7 @@ for (const { title, args, says } of wrong) {
   });
 }
 
-for (const command of ['', 'run', 'list', 'observers', 'states', 'server', 'client']) {
+for (const command of ['', 'run', 'list', 'observers', 'states', 'diagnose', 'server', 'client']) {
   test(`--help: ${command || 'closewait'}: on stdout, exit 0`, (t) => {
     const { code, stdout, stderr } = closewait(...command.split(' ').filter(Boolean), '--help');
     t.is(code, 0);
@@ -90,7 +90,7 @@ for (const command of ['', 'run', 'list', 'observers', 'states', 'server', 'clie
 
 test('--help names every command and the exit codes', (t) => {
   const { stdout } = closewait('--help');
-  for (const command of ['run', 'list', 'observers', 'states', 'server', 'client']) {
+  for (const command of ['run', 'list', 'observers', 'states', 'diagnose', 'server', 'client']) {
     t.regex(stdout, new RegExp(`^  ${command}\\b`, 'm'));
   }
   t.regex(stdout, /0 as expected, 1 .*, 2 usage, 3 cannot run here/);

@@ -1,0 +1,176 @@
+import { codeOf, isGone } from '../observer/proc.js';
+import type { TcpStateName } from '../tcp/states.js';
+import { type Census, takeCensus } from './census.js';
+import { Eyes } from './eyes.js';
+import { findingOf, keepersOf, type Surroundings } from './finding.js';
+import { interestOf } from './interest.js';
+import type { Suspect } from './namespace.js';
+import { checkOptions, type DiagnoseOptions } from './options.js';
+import { describe, type ProcessReport } from './process.js';
+import type { Counts, Diagnosis, SocketReport } from './record.js';
+import { settle } from './settle.js';
+import { stacksOf } from './stacks.js';
+
+const SETTLE_MS = 1000;
+
+/**
+ * Finds the sockets of running processes that stay although their connection is over or half over, and says why.
+ *
+ * Sees: CLOSE_WAIT, held FIN_WAIT2, unanswered FINs, descriptors in CLOSE, with all their holders. Blind to: what no
+ * process of this /proc holds; processes that may not be read (`incomplete` counts them). Costs: one pass over /proc, one
+ * dump of sock_diag for each namespace, and up to `settleMs` of watching where something is young. Needs: nothing for
+ * processes of one's own user; CAP_SYS_PTRACE for others, CAP_SYS_ADMIN for other namespaces. It reads and copies
+ * descriptors for an instant; it stops, signals and writes to nobody unless `stacks` is asked for.
+ *
+ * Throws RangeError for what is no pid or port, SyscallError where sock_diag itself is refused.
+ */
+export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
+  checkOptions(options);
+  const { settleMs = SETTLE_MS, signal } = options;
+  const pids = options.pids && new Set(options.pids);
+  using eyes = new Eyes();
+  const missed = await openNamespaces(eyes, options);
+  const listeners = eyes.list();
+  const shown = eyes.look();
+  let census = takeCensus();
+  const ghosts = eyes.seekGhosts(census, shown, pids);
+
+  const isWanted = (suspect: Suspect): boolean => {
+    const { local, remote, state } = suspect;
+    const { ports, states } = options;
+    const atPort = ports?.some((port) => port === local.port || port === remote?.port);
+    if (atPort === false || states?.includes(state as TcpStateName) === false) return false;
+    return !pids || keepersOf(suspect, { census, listeners }).some(({ pid }) => pids.has(pid));
+  };
+  const first = [...shown, ...ghosts].filter(isWanted);
+  const { watched, passing } = await settle(first, (young) => eyes.look(young), {
+    settleMs,
+    signal,
+  });
+  // Descriptors have come and gone while one watched; the census has to be as fresh as the last look. A ghost was asked by
+  // its descriptor.
+  if (watched.some(({ watchedMs, suspect }) => watchedMs > 0 && suspect.state !== 'CLOSE')) {
+    census = takeCensus();
+  }
+
+  const processOf = remembered(describe);
+  const surroundings: Surroundings = {
+    ...{ census, listeners, pids, processOf },
+    interestOf: remembered(interestOf),
+  };
+  const found = watched
+    .map((each) => findingOf(each, surroundings))
+    .filter((each) => each !== undefined);
+  const sockets = withoutClosed(found, eyes);
+
+  const incomplete = [...missed, ...eyes.incomplete, ...blindSpots(census, sockets)];
+  for (const pid of pids ?? []) {
+    if (census.refused.has(pid)) incomplete.push(`pid ${pid}: ${refusal(census.refused.get(pid))}`);
+  }
+  const asked = pids ? [...pids].some((pid) => census.refused.has(pid)) : census.refused.size > 0;
+  const unreadable = asked && (pids !== undefined || options.all === true);
+  const involved = new Set(sockets.flatMap(({ holders }) => holders.map(({ pid }) => pid)));
+  const reports = [...new Set([...(pids ?? []), ...involved])]
+    .map(processOf)
+    .filter((each) => each !== undefined);
+  return {
+    sockets,
+    counts: count(sockets, passing + found.length - sockets.length),
+    processes: await withStacks(reports, options),
+    namespaces: eyes.namespaces,
+    incomplete,
+    sufficient: missed.length === 0 && eyes.incomplete.length === 0 && !unreadable,
+  };
+}
+
+/** Asks once for each process. */
+function remembered<T>(ask: (pid: number) => T): (pid: number) => T {
+  const known = new Map<number, { readonly answer: T }>();
+  return (pid) => {
+    let entry = known.get(pid);
+    if (entry === undefined) {
+      entry = { answer: ask(pid) };
+      known.set(pid, entry);
+    }
+    return entry.answer;
+  };
+}
+
+/** Opens what is to be looked at; returns why some of it cannot be. */
+async function openNamespaces(eyes: Eyes, { pids, all }: DiagnoseOptions): Promise<string[]> {
+  if (pids === undefined) eyes.openOwn();
+  const missed = new Set<string>();
+  const wanted = pids ?? (all ? takeCensus().sockets.keys() : []);
+  for (const pid of wanted) {
+    try {
+      await eyes.openOf(pid);
+    } catch (error) {
+      const code = codeOf(error);
+      if (isGone(code)) {
+        if (pids) missed.add(`pid ${pid}: no such process`);
+      } else if (code === 'EPERM' || code === 'EACCES') {
+        missed.add(`the network namespace of pid ${pid}: ${(error as Error).message}`);
+      } else throw error;
+    }
+  }
+  return [...missed];
+}
+
+/** Leaves out sockets that no holder was found for and that are gone by now: they were closed between look and census. */
+function withoutClosed(found: readonly SocketReport[], eyes: Eyes): readonly SocketReport[] {
+  const unclaimed = ({ pid, inode }: SocketReport): boolean => pid === null && inode !== 0;
+  if (!found.some(unclaimed)) return found;
+  const now = new Set(eyes.look().map(({ cookie }) => cookie));
+  return found.filter((each) => !unclaimed(each) || now.has(each.cookie));
+}
+
+function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[]): string[] {
+  const reasons: string[] = [];
+  const unclaimed = sockets.filter(({ pid }) => pid === null).length;
+  const effect = unclaimed === 0 ? '' : `; ${unclaimed} sockets are listed without a holder`;
+  const byCode = new Map<string, number>();
+  for (const code of refused.values()) byCode.set(code, (byCode.get(code) ?? 0) + 1);
+  for (const [code, count] of byCode) {
+    reasons.push(
+      `${count === 1 ? '1 process' : `${count} processes`} may not be read: ${refusal(code)}${effect}`,
+    );
+  }
+  if (hidden) {
+    reasons.push(`processes of other users are hidden (/proc is mounted with hidepid)${effect}`);
+  }
+  return reasons;
+}
+
+function refusal(code = 'EACCES'): string {
+  return `${code}: of another user, not dumpable or guarded by a security module (CAP_SYS_PTRACE may help)`;
+}
+
+async function withStacks(
+  processes: readonly ProcessReport[],
+  { stacks, pids = [], signal }: DiagnoseOptions,
+): Promise<readonly ProcessReport[]> {
+  if (!stacks) return processes;
+  const all: ProcessReport[] = [];
+  for (const process of processes) {
+    if (!pids.includes(process.pid)) all.push(process);
+    else all.push({ ...process, stacks: await stacksOf(process, signal) });
+  }
+  return all;
+}
+
+function count(sockets: readonly SocketReport[], passing: number): Counts {
+  const counts = {
+    sockets: sockets.length,
+    leaks: sockets.filter(({ leak }) => leak).length,
+    'eof-unread': 0,
+    'not-closed': 0,
+    'never-accepted': 0,
+    'shared-fd': 0,
+    'still-sending': 0,
+    ghost: 0,
+    'peer-never-closes': 0,
+    passing,
+  };
+  for (const { cause } of sockets) counts[cause]++;
+  return counts;
+}

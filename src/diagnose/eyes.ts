@@ -1,0 +1,120 @@
+import { codeOf, isGone } from '../observer/proc.js';
+import type { SocketDescriptor } from '../observer/process.js';
+import { type Census, netnsOf } from './census.js';
+import { findGhosts } from './ghost.js';
+import { Listeners } from './listeners.js';
+import { Namespace, type Suspect } from './namespace.js';
+
+/** The descriptors of one process whose sockets were ghosts when first looked at. */
+interface Haunted {
+  readonly pid: number;
+  readonly netns: number;
+  readonly descriptors: readonly SocketDescriptor[];
+}
+
+/** What looks at the suspects of one or more network namespaces, as often as asked. */
+export class Eyes implements Disposable {
+  readonly #namespaces = new Map<number, Namespace>();
+  /** The sockets, by inode, that are no ghosts. */
+  readonly #shown = new Set<number>();
+  readonly #incomplete = new Set<string>();
+  readonly #haunted: Haunted[] = [];
+
+  /** Why something may be missing from what was seen so far. */
+  get incomplete(): string[] {
+    return [...this.#incomplete];
+  }
+
+  /** Inode numbers of the namespaces looked at. */
+  get namespaces(): number[] {
+    return [...this.#namespaces.keys()];
+  }
+
+  /** Looks at the caller's own namespace from now on. */
+  openOwn(): void {
+    const own = Namespace.own();
+    this.#namespaces.set(own.inode, own);
+  }
+
+  /**
+   * Looks at the namespace of a process from now on. Throws Node's own error or SyscallError, where the process is gone or
+   * a privilege is missing.
+   */
+  async openOf(pid: number): Promise<void> {
+    const inode = netnsOf(pid);
+    if (this.#namespaces.has(inode)) return;
+    const namespace = inode === netnsOf('self') ? Namespace.own() : await Namespace.of(pid);
+    // It may have moved on between the two.
+    if (this.#namespaces.has(namespace.inode)) namespace[Symbol.dispose]();
+    else this.#namespaces.set(namespace.inode, namespace);
+  }
+
+  /** Lists the listeners. */
+  list(): Listeners {
+    const all = [...this.#namespaces.values()].flatMap((namespace) => {
+      const { inodes, listeners, incomplete } = namespace.list();
+      for (const inode of inodes) this.#shown.add(inode);
+      for (const reason of incomplete) this.#incomplete.add(`sockets may be missing: ${reason}`);
+      return listeners;
+    });
+    return new Listeners(all);
+  }
+
+  /**
+   * Looks for ghosts among the descriptors of the processes in these namespaces, only in `pids` if given: those whose
+   * sockets are neither listed nor `seen`. They are part of every look from now on.
+   */
+  seekGhosts(census: Census, seen: readonly Suspect[], pids?: ReadonlySet<number>): Suspect[] {
+    const ghosts: Suspect[] = [];
+    for (const { inode } of seen) this.#shown.add(inode);
+    for (const [pid, sockets] of census.sockets) {
+      if (pids !== undefined && !pids.has(pid)) continue;
+      const unseen = sockets.filter(({ inode }) => !this.#shown.has(inode));
+      if (unseen.length === 0) continue;
+      const netns = netnsIfThere(pid);
+      if (netns === undefined || !this.#namespaces.has(netns)) continue;
+      // One socket may be held many times over.
+      const once = [...new Map(unseen.map((each) => [each.inode, each])).values()];
+      const { suspects, incomplete } = findGhosts(pid, netns, once);
+      for (const reason of incomplete) this.#incomplete.add(reason);
+      const found = new Set(suspects.map(({ inode }) => inode));
+      const descriptors = once.filter(({ inode }) => found.has(inode));
+      if (descriptors.length > 0) this.#haunted.push({ pid, netns, descriptors });
+      for (const { inode } of once) this.#shown.add(inode);
+      ghosts.push(...suspects);
+    }
+    return ghosts;
+  }
+
+  /** The suspects of this moment; only where those named were, if any are. */
+  look(named?: readonly Suspect[]): Suspect[] {
+    const all: Suspect[] = [];
+    // Ghosts are in no dump, and a dump of many sockets takes its time.
+    const shown = named && new Set(named.map((each) => (each.state === 'CLOSE' ? 0 : each.netns)));
+    for (const namespace of this.#namespaces.values()) {
+      if (shown?.has(namespace.inode) === false) continue;
+      const { suspects, incomplete } = namespace.look();
+      for (const suspect of suspects) all.push(suspect);
+      for (const reason of incomplete) this.#incomplete.add(`sockets may be missing: ${reason}`);
+    }
+    for (const { pid, netns, descriptors } of this.#haunted) {
+      all.push(...findGhosts(pid, netns, descriptors).suspects);
+    }
+    return all;
+  }
+
+  [Symbol.dispose](): void {
+    for (const namespace of this.#namespaces.values()) namespace[Symbol.dispose]();
+    this.#namespaces.clear();
+  }
+}
+
+function netnsIfThere(pid: number): number | undefined {
+  try {
+    return netnsOf(pid);
+  } catch (error) {
+    const code = codeOf(error);
+    if (isGone(code) || code === 'EACCES' || code === 'EPERM') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,110 @@
+import { fstatSync } from 'node:fs';
+import { codeOf } from '../observer/proc.js';
+import type { SocketDescriptor } from '../observer/process.js';
+import { tcpInfo } from '../observer/tcp-info.js';
+import * as sys from '../syscall/sys.js';
+import type { Endpoint } from '../tcp/address.js';
+import type { TcpInfo } from '../tcp/info.js';
+
+import type { Suspect } from './namespace.js';
+
+/** What looking for ghosts in one process came to. */
+export interface Ghosts {
+  readonly suspects: Suspect[];
+  /** Why some of its descriptors could not be looked at. */
+  readonly incomplete: string[];
+}
+
+// sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6): SO_PEERNAME wants no more room than the address takes.
+const SOCKADDR_SIZES = [28, 16] as const;
+
+/**
+ * Finds, among descriptors whose sockets no sock_diag answer has shown, those of TCP connections that are over.
+ *
+ * CLOSE is in no table of the kernel, so each descriptor is copied (pidfd_getfd), asked, and the copy closed at once:
+ * while it exists, the owner's close() would send no FIN. A socket that never was connected is CLOSE as well; it has
+ * delivered no SYN. The cookie tells the socket from any later one of the same number.
+ */
+export function findGhosts(
+  pid: number,
+  netns: number,
+  descriptors: readonly SocketDescriptor[],
+): Ghosts {
+  const suspects: Suspect[] = [];
+  if (descriptors.length === 0) return { suspects, incomplete: [] };
+  const refused = new Map<string, number>();
+  using owned = new sys.Descriptors();
+  let pidfd: number;
+  try {
+    pidfd = owned.own(sys.pidfd_open(pid));
+  } catch (error) {
+    if (codeOf(error) === 'ESRCH') return { suspects, incomplete: [] };
+    throw error;
+  }
+  for (const { fd, inode } of descriptors) {
+    try {
+      const ghost = ghostAt(pidfd, fd, inode, netns);
+      if (ghost !== undefined) suspects.push(ghost);
+    } catch (error) {
+      const code = codeOf(error);
+      // The descriptor, or its process, went meanwhile.
+      if (code === 'EBADF' || code === 'ESRCH') continue;
+      if (!(error instanceof sys.SyscallError)) throw error;
+      refused.set(error.message, (refused.get(error.message) ?? 0) + 1);
+    }
+  }
+  const incomplete = [...refused].map(
+    ([message, count]) => `ghosts among ${count} sockets of pid ${pid} cannot be seen: ${message}`,
+  );
+  return { suspects, incomplete };
+}
+
+function ghostAt(pidfd: number, fd: number, inode: number, netns: number): Suspect | undefined {
+  const copy = sys.pidfd_getfd(pidfd, fd);
+  try {
+    if (fstatSync(copy).ino !== inode) return;
+    const domain = sys.getOption(copy, 'SO_DOMAIN');
+    if (domain !== sys.AF_INET && domain !== sys.AF_INET6) return;
+    if (sys.getOption(copy, 'SO_PROTOCOL') !== sys.IPPROTO_TCP) return;
+    const info = tcpInfo(copy);
+    if (info.state !== 'CLOSE' || !wasConnected(info)) return;
+    const remote = peerOf(copy);
+    return {
+      netns,
+      state: 'CLOSE',
+      local: sys.getsockname(copy),
+      ...(remote && { remote }),
+      recvQ: sys.ioctl(copy, sys.SIOCINQ),
+      sendQ: sys.ioctl(copy, sys.SIOCOUTQ),
+      inode,
+      timer: 'off',
+      timerMs: 0,
+      retransmits: info.retransmits ?? 0,
+      cookie: sys.getOption(copy, 'SO_COOKIE'),
+      info,
+    };
+  } finally {
+    sys.close(copy);
+  }
+}
+
+/** Whether its handshake was completed: then its SYN counts as delivered, and a round trip was measured. */
+function wasConnected({ delivered, rttUs = 0, bytesReceived = 0 }: TcpInfo): boolean {
+  return (delivered ?? 0) > 0 || rttUs > 0 || bytesReceived > 0;
+}
+
+/** getpeername() answers ENOTCONN in CLOSE; SO_PEERNAME still tells whose connection it was. */
+function peerOf(fd: number): Endpoint | undefined {
+  for (const size of SOCKADDR_SIZES) {
+    const bytes = new Uint8Array(size);
+    try {
+      const length = sys.getsockopt(fd, sys.SOL_SOCKET, sys.SO_PEERNAME, bytes);
+      return sys.decodeAddress(bytes.subarray(0, length));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOTCONN') return;
+      if (code !== 'EINVAL') throw error;
+    }
+  }
+  return;
+}

@@ -1,0 +1,178 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { get, request } from 'node:http';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import * as sys from '../syscall/sys.js';
+
+const PORT = 9229;
+const ANSWER_MS = 5000;
+/** A thread that runs JavaScript pauses at once; one that waits in its event loop does not pause at all. */
+const PAUSE_MS = 300;
+const CLOSE_MS = 50;
+
+interface Message {
+  readonly id?: number;
+  readonly method?: string;
+  readonly params?: { readonly callFrames?: readonly Frame[] };
+  readonly result?: { readonly result?: { readonly value?: unknown } };
+}
+
+interface Frame {
+  readonly functionName: string;
+  readonly url: string;
+  readonly location: { readonly lineNumber: number; readonly columnNumber: number };
+}
+
+/**
+ * Asks a Node process for the JavaScript its main thread runs, and for what keeps it alive.
+ *
+ * Sends SIGUSR1, by which Node opens its inspector on 127.0.0.1:9229 and says so on its standard error; has it closed as soon
+ * as the event loop turns again.
+ * Throws where the process does not catch that signal, which would then kill it, and where no inspector answers: the main
+ * thread is blocked outside JavaScript, or in another network namespace.
+ */
+export async function nodeStacks(pid: number, signal?: AbortSignal): Promise<string> {
+  if (!catches(pid, sys.SIGUSR1)) throw new Error('it does not catch SIGUSR1: that would kill it');
+  using owned = new sys.Descriptors();
+  sys.pidfd_send_signal(owned.own(sys.pidfd_open(pid)), sys.SIGUSR1);
+  const url = await inspectorOf(pid, signal);
+  using session = await Session.open(url);
+  session.send('Debugger.enable');
+  session.send('Debugger.pause');
+  const paused = await session.until(({ method }) => method === 'Debugger.paused', PAUSE_MS);
+  // A pause that has not come would meet the questions that follow; one that has come lets them be answered.
+  if (paused === undefined) session.send('Debugger.disable');
+  const id = session.send('Runtime.evaluate', {
+    expression: 'process.getActiveResourcesInfo?.().join()',
+  });
+  const alive = await session.until((message) => message.id === id, ANSWER_MS);
+  // Once this session has ended: neither from within a pause nor with a client does the inspector end cleanly.
+  const expression = `setTimeout(() => process._debugEnd(), ${CLOSE_MS})`;
+  const end = session.send('Runtime.evaluate', { expression });
+  await session.until((message) => message.id === end, PAUSE_MS);
+  const frames = paused?.params?.callFrames?.map(frameText) ?? ['waits in its event loop'];
+  return `main thread:\n${frames.map((line) => `  ${line}\n`).join('')}active: ${alive?.result?.result?.value}\n`;
+}
+
+function frameText({ functionName, url, location }: Frame): string {
+  const { lineNumber, columnNumber } = location;
+  return `${functionName || '(anonymous)'} ${url}:${lineNumber + 1}:${columnNumber + 1}`;
+}
+
+/** Whether a process has a handler for a signal: proc_pid_status(5), SigCgt. */
+function catches(pid: number, signal: number): boolean {
+  const caught = /^SigCgt:\s*([\da-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return ((BigInt(`0x${caught ?? '0'}`) >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
+/** Waits until the inspector of this process, and no other one, answers at the port; returns where it listens. */
+async function inspectorOf(pid: number, signal?: AbortSignal): Promise<URL> {
+  const end = performance.now() + ANSWER_MS;
+  let last = 'nothing listens';
+  while (performance.now() < end) {
+    try {
+      const list = JSON.parse(await body(`http://127.0.0.1:${PORT}/json/list`)) as {
+        readonly title: string;
+        readonly webSocketDebuggerUrl: string;
+      }[];
+      const own = list.find(({ title }) => title.endsWith(`[${pid}]`));
+      if (own !== undefined) return new URL(own.webSocketDebuggerUrl);
+      last = `another process is there: ${list[0]?.title}`;
+    } catch (error) {
+      last = (error as Error).message;
+    }
+    await delay(20, undefined, { signal });
+  }
+  throw new Error(`no inspector of pid ${pid} answers at 127.0.0.1:${PORT}: ${last}`);
+}
+
+function body(url: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    get(url, { agent: false, timeout: ANSWER_MS }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text)).on('error', reject);
+    }).on('error', reject);
+  });
+}
+
+/** A WebSocket (RFC 6455) that carries JSON, as far as an inspector goes: text frames, unfragmented. */
+class Session implements Disposable {
+  readonly #socket: Socket;
+  readonly #messages: Message[] = [];
+  #received = Buffer.alloc(0);
+  #lastId = 0;
+  #wake = (): void => undefined;
+
+  private constructor(socket: Socket, head: Buffer) {
+    this.#socket = socket;
+    socket.on('data', (chunk: Buffer) => this.#take(chunk)).on('error', () => undefined);
+    this.#take(head);
+  }
+
+  static open({ hostname, port, pathname }: URL): Promise<Session> {
+    const headers = {
+      ...{ Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
+      'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
+    };
+    return new Promise((resolve, reject) => {
+      request({ hostname, port, path: pathname, headers, agent: false })
+        .on('upgrade', (_response, socket, head) => resolve(new Session(socket as Socket, head)))
+        .on('error', reject)
+        .end();
+    });
+  }
+
+  send(method: string, params: object = {}): number {
+    const id = ++this.#lastId;
+    const text = Buffer.from(JSON.stringify({ id, method, params }));
+    // A client's frames are masked; a mask of zeros leaves the text as it is.
+    const header = Buffer.alloc(8);
+    header.writeUInt16BE(0x81fe);
+    header.writeUInt16BE(text.length, 2);
+    this.#socket.write(Buffer.concat([header, text]));
+    return id;
+  }
+
+  /** The first message that fits, also one that came before; undefined after `ms`. */
+  async until(fits: (message: Message) => boolean, ms: number): Promise<Message | undefined> {
+    const end = performance.now() + ms;
+    for (;;) {
+      const found = this.#messages.find(fits);
+      const leftMs = end - performance.now();
+      if (found !== undefined || leftMs <= 0) return found;
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      await delay(leftMs, undefined, { signal: woken.signal }).catch(() => undefined);
+    }
+  }
+
+  #take(chunk: Buffer): void {
+    this.#received = Buffer.concat([this.#received, chunk]);
+    for (;;) {
+      const { length } = this.#received;
+      const short = (this.#received[1] ?? 0) & 0x7f;
+      const start = short === 127 ? 10 : short === 126 ? 4 : 2;
+      if (length < start) return;
+      const size =
+        short === 127
+          ? Number(this.#received.readBigUInt64BE(2))
+          : short === 126
+            ? this.#received.readUInt16BE(2)
+            : short;
+      if (length < start + size) return;
+      const isText = ((this.#received[0] ?? 0) & 0xf) === 1;
+      const text = this.#received.subarray(start, start + size).toString();
+      this.#received = this.#received.subarray(start + size);
+      if (isText) this.#messages.push(JSON.parse(text));
+      this.#wake();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+}

@@ -1,0 +1,112 @@
+import { fstatSync } from 'node:fs';
+import { SockDiag } from '../observer/sock-diag.js';
+import * as sys from '../syscall/sys.js';
+import type { Endpoint } from '../tcp/address.js';
+import type { TcpInfo } from '../tcp/info.js';
+import type { SocketRow, TimerName } from '../tcp/socket-table.js';
+import { stateNumber, type TcpState, type TcpStateName, tcpStates } from '../tcp/states.js';
+import { netnsOf } from './census.js';
+import type { Listener } from './listeners.js';
+
+/** A socket in a state that may be a leak: as sock_diag shows it, or, for a ghost, as a copy of its descriptor does. */
+export interface Suspect {
+  /** Inode number of the network namespace. */
+  readonly netns: number;
+  readonly state: TcpState;
+  readonly local: Endpoint;
+  readonly remote?: Endpoint;
+  readonly recvQ: number;
+  readonly sendQ: number;
+  readonly inode: number;
+  readonly uid?: number;
+  readonly timer: TimerName;
+  readonly timerMs: number;
+  readonly retransmits: number;
+  /** SO_COOKIE: no two sockets of a running kernel have the same. */
+  readonly cookie: bigint;
+  readonly info?: TcpInfo;
+}
+
+/** One namespace at one moment. */
+export interface Look {
+  readonly suspects: readonly Suspect[];
+  readonly incomplete: readonly string[];
+}
+
+/** The states in which a socket may stay although its connection is over or half over. CLOSE is in no answer. */
+export const suspiciousStates = [
+  'CLOSE_WAIT',
+  'FIN_WAIT1',
+  'FIN_WAIT2',
+  'CLOSING',
+  'LAST_ACK',
+] as const satisfies readonly TcpStateName[];
+
+const otherStates = tcpStates.filter(
+  (state) => !(suspiciousStates as readonly string[]).includes(state),
+);
+const LISTEN = stateNumber('LISTEN');
+
+/** A network namespace that is looked at through a sock_diag socket of its own. */
+export class Namespace implements Disposable {
+  readonly inode: number;
+  readonly #diag: SockDiag;
+
+  private constructor(inode: number, diag: SockDiag) {
+    this.inode = inode;
+    this.#diag = diag;
+  }
+
+  /** Opens the caller's own namespace. */
+  static own(): Namespace {
+    return new Namespace(netnsOf('self'), SockDiag.open());
+  }
+
+  /**
+   * Opens the namespace of a process, which a thread enters for one system call. Throws Node's own error if the process
+   * cannot be looked into, SyscallError (EPERM, setns) where CAP_SYS_ADMIN is missing.
+   */
+  static async of(pid: number): Promise<Namespace> {
+    const netns = sys.open(`/proc/${pid}/ns/net`, sys.O_RDONLY | sys.O_CLOEXEC);
+    try {
+      await using actor = await sys.Actor.start({ name: 'netns', netns });
+      const fd = await actor.socket(...SockDiag.socket);
+      return new Namespace(fstatSync(netns).ino, new SockDiag(fd));
+    } finally {
+      sys.close(netns);
+    }
+  }
+
+  /** The sockets in a suspicious state, with TCP_INFO. */
+  look(): Look {
+    const table = this.#diag.snapshot({ states: suspiciousStates, info: true });
+    const suspects: Suspect[] = [];
+    for (const row of table) {
+      // What remains of FIN_WAIT2 after close(): a stub with a timer, and nobody's.
+      if (row.state === 'FIN_WAIT2' && row.inode === 0) continue;
+      // The row is nobody else's: a copy of each would be felt.
+      suspects.push(Object.assign(row, { netns: this.inode }));
+    }
+    return { suspects, incomplete: table.incomplete };
+  }
+
+  /** The inode numbers of the sockets in all other states that sock_diag shows, and the listeners among them. */
+  list(): { inodes: Uint32Array; listeners: Listener[]; incomplete: readonly string[] } {
+    const table = this.#diag.snapshot({ states: otherStates });
+    const listeners: Listener[] = [];
+    table.state.forEach((state, index) => {
+      if (state !== LISTEN) return;
+      const row = table.at(index);
+      if (row !== undefined) listeners.push(listenerOf(this.inode, row));
+    });
+    return { inodes: table.inode, listeners, incomplete: table.incomplete };
+  }
+
+  [Symbol.dispose](): void {
+    this.#diag.close();
+  }
+}
+
+function listenerOf(netns: number, { local, inode, recvQ, sendQ }: SocketRow): Listener {
+  return { netns, local, inode, queued: recvQ, backlog: sendQ };
+}

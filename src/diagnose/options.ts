@@ -1,0 +1,81 @@
+import { stateNumber, type TcpStateName } from '../tcp/states.js';
+
+/** What diagnose() is to look at, and how long. */
+export interface DiagnoseOptions {
+  /** Only what these processes hold, or have not accepted; in their namespaces. Left out: all, in the caller's namespace. */
+  readonly pids?: readonly number[];
+  /** Only sockets with one of these ports, at either end. */
+  readonly ports?: readonly number[];
+  /** Only sockets in these states. */
+  readonly states?: readonly TcpStateName[];
+  /** Every network namespace that a visible process is in. */
+  readonly all?: boolean;
+  /** How long a socket must have stayed as it is, to tell a leak from a program at work. Default 1000. */
+  readonly settleMs?: number;
+  /** Also run each runtime's own tool for its stacks, which stops the process for a moment. Needs `pids`. */
+  readonly stacks?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** The same as words of a command line. */
+export interface DiagnoseFlags {
+  readonly pid?: readonly string[];
+  readonly port?: readonly string[];
+  readonly state?: readonly string[];
+  readonly settle?: string;
+  readonly all?: true;
+  readonly stacks?: true;
+  readonly json?: true;
+}
+
+/** Makes options of flags, or says what is wrong with them. */
+export function optionsFrom(flags: DiagnoseFlags): DiagnoseOptions | string {
+  const { pid, port, state, settle, all, stacks } = flags;
+  try {
+    const options = {
+      ...(pid && { pids: pid.map(wholeNumber) }),
+      ...(port && { ports: port.map(wholeNumber) }),
+      ...(state && { states: state.map(stateOf) }),
+      ...(settle !== undefined && { settleMs: wholeNumber(settle) }),
+      ...(all && { all }),
+      ...(stacks && { stacks }),
+    };
+    checkOptions(options);
+    return options;
+  } catch (error) {
+    if (error instanceof RangeError) return error.message;
+    throw error;
+  }
+}
+
+/** Throws RangeError for a pid, port or time that is none, and for options that exclude each other. */
+export function checkOptions(options: DiagnoseOptions): void {
+  const { pids = [], ports = [], settleMs = 0, stacks = false, all = false } = options;
+  for (const pid of pids) {
+    if (!Number.isInteger(pid) || pid < 1) throw new RangeError(`not a process id: ${pid}`);
+  }
+  for (const port of ports) {
+    if (!Number.isInteger(port) || port < 1 || port > 65535) {
+      throw new RangeError(`not a port: ${port}`);
+    }
+  }
+  if (!(settleMs >= 0 && settleMs < 2 ** 31)) throw new RangeError(`not a time in ms: ${settleMs}`);
+  if (all && pids.length > 0) {
+    throw new RangeError('all namespaces or those of some processes: not both');
+  }
+  if (stacks && pids.length === 0) {
+    throw new RangeError('stacks are read of processes that are named: give their pids');
+  }
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new RangeError(`not a number: ${text}`);
+  return Number(text);
+}
+
+function stateOf(name: string): TcpStateName {
+  if (stateNumber(name) === undefined) {
+    throw new RangeError(`no state "${name}"; spelled as in netstat`);
+  }
+  return name as TcpStateName;
+}

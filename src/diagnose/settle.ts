@@ -1,0 +1,98 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Suspect } from './namespace.js';
+
+/** A suspect that was watched for a while. */
+export interface Watched {
+  readonly suspect: Suspect;
+  /** For how long it was seen to be as it is; 0 where one look was enough. */
+  readonly watchedMs: number;
+  /** What it sent meanwhile. */
+  readonly sentBytes: number;
+}
+
+export interface Settled {
+  readonly watched: Watched[];
+  /** How many suspects had moved on when they were looked at again: a program at work. */
+  readonly passing: number;
+}
+
+/** How old a socket certainly is, and what that is known from. */
+export interface Age {
+  readonly ms: number;
+  readonly from: string;
+}
+
+/**
+ * How long at least a socket has been in its state. The kernel keeps no time of a change of state, but that of the last ACK
+ * which came in. In CLOSE_WAIT and FIN_WAIT2 that is the segment which led there, or a later one.
+ */
+export function ageOf({ state, info }: Suspect, watchedMs = 0): Age {
+  const silentMs = info?.lastAckRecvMs;
+  if ((state === 'CLOSE_WAIT' || state === 'FIN_WAIT2') && silentMs !== undefined) {
+    const from =
+      'since the last ACK: one that came later than the change of state makes it younger';
+    return { ms: Math.max(silentMs, watchedMs), from };
+  }
+  return {
+    ms: watchedMs,
+    from: 'as long as it was watched: the kernel keeps no time of the change',
+  };
+}
+
+const STEPS = 2;
+
+/**
+ * Tells what stays from what a working program is about to close. A suspect whose age is not certainly `settleMs` is looked
+ * at again until it is, or until all such have moved on.
+ */
+export async function settle(
+  first: readonly Suspect[],
+  look: (suspects: readonly Suspect[]) => readonly Suspect[],
+  { settleMs, signal }: { readonly settleMs: number; readonly signal?: AbortSignal | undefined },
+): Promise<Settled> {
+  const start = performance.now();
+  const young = first.filter((suspect) => mayBeLeak(suspect) && ageOf(suspect).ms < settleMs);
+  const asSeen = (suspect: Suspect): Watched => ({ suspect, watchedMs: 0, sentBytes: 0 });
+  if (young.length === 0) return { watched: first.map(asSeen), passing: 0 };
+  const youngest = young.reduce((least, each) => Math.min(least, ageOf(each).ms), settleMs);
+  const end = start + settleMs - youngest;
+  let now: ReadonlyMap<bigint, Suspect>;
+  do {
+    const leftMs = Math.max(0, end - performance.now());
+    await delay(Math.min(leftMs, settleMs / STEPS), undefined, { signal });
+    now = new Map(look(young).map((each) => [each.cookie, each]));
+  } while (performance.now() < end && young.some((each) => !hasMoved(each, now.get(each.cookie))));
+  const watchedMs = Math.floor(performance.now() - start);
+  const watched: Watched[] = [];
+  const isYoung = new Set(young);
+  for (const before of first) {
+    if (!isYoung.has(before)) {
+      watched.push(asSeen(before));
+      continue;
+    }
+    const suspect = now.get(before.cookie);
+    if (suspect === undefined || hasMoved(before, suspect)) continue;
+    watched.push({ suspect, watchedMs, sentBytes: sent(suspect) - sent(before) });
+  }
+  return { watched, passing: first.length - watched.length };
+}
+
+/** Unanswered FINs are none, and their age is not known. */
+function mayBeLeak({ state }: Suspect): boolean {
+  return state === 'CLOSE_WAIT' || state === 'FIN_WAIT2' || state === 'CLOSE';
+}
+
+/** Whether something happened to a socket besides sending. */
+function hasMoved(before: Suspect, after: Suspect | undefined): boolean {
+  return (
+    after === undefined ||
+    after.state !== before.state ||
+    after.inode !== before.inode ||
+    after.recvQ !== before.recvQ ||
+    after.info?.bytesReceived !== before.info?.bytesReceived
+  );
+}
+
+function sent({ info }: Suspect): number {
+  return (info?.bytesSent ?? 0) - (info?.bytesRetrans ?? 0);
+}

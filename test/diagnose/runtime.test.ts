@@ -1,0 +1,126 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { diagnose } from '../../src/diagnose/diagnose.js';
+import { type Runtime, runtimeOf } from '../../src/diagnose/runtime.js';
+import { stacksOf, stackToolFor } from '../../src/diagnose/stacks.js';
+import * as sys from '../../src/syscall/sys.js';
+import { Program, scratch } from '../driver/programs.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
+import { noTool, testUnless } from '../world/ability.js';
+
+test('Node: by its executable', (t) => {
+  t.is(runtimeOf(process.pid), 'node');
+});
+
+test('native: what is neither named nor linked as anything else', async (t) => {
+  const cat = new Program(t, ['cat']);
+  cat.type('x');
+  await cat.shows('stdout', /x/);
+  t.is(runtimeOf(cat.pid), 'native');
+});
+
+test('no such process: ENOENT', (t) => {
+  t.throws(() => runtimeOf(2 ** 22 + 1), { code: 'ENOENT' });
+});
+
+// TypeScript's own compiler is a Go program, and is installed with this package's tools.
+const TSC = fileURLToPath(
+  new URL(
+    `../../../node_modules/@typescript/typescript-linux-${process.arch}/lib/tsc`,
+    import.meta.url,
+  ),
+);
+const noGo = existsSync(TSC) ? undefined : 'no Go program here';
+
+testUnless(noGo, 'Go: by the section its linker writes', async (t) => {
+  const program = new Program(t, [TSC, '--lsp', '--stdio']);
+  program.type('Content-Length: 2\r\n\r\n{}');
+  await program.shows('stderr', /./).catch(() => undefined);
+  t.is(runtimeOf(program.pid), 'go');
+});
+
+const JAVA = `
+import java.net.*;
+public class Leak {
+  public static void main(String[] args) throws Exception {
+    ServerSocket listener = new ServerSocket(0, 8, InetAddress.getByName("127.0.0.1"));
+    System.out.println("port " + listener.getLocalPort());
+    Socket connection = listener.accept();
+    while (connection.getInputStream().read() >= 0) continue;
+    System.out.println("done");
+    System.in.read();
+    connection.close();
+  }
+}`;
+
+testUnless(noTool('java'), 'Java: a leak, its runtime and its stacks', async (t) => {
+  const owned = ownedBy(t);
+  const file = join(scratch(t), 'Leak.java');
+  writeFileSync(file, JAVA);
+  const program = new Program(t, ['java', '-Xint', file]);
+  const [, port] = await program.shows('stdout', /^port (\d+)\n/m);
+  const client = owned.own(sys.socket(sys.AF_INET6, sys.SOCK_STREAM));
+  sys.connect(client, { address: '::ffff:127.0.0.1', port: Number(port) });
+  owned.close(client);
+  await program.shows('stdout', /^done\n/m);
+  const tool = stackToolFor({ pid: program.pid, runtime: 'java' });
+  const { sockets, processes } = await diagnose({
+    ...{ pids: [program.pid], settleMs: 100, stacks: tool?.command[0] === 'jcmd' },
+  });
+  t.like(sockets, [{ cause: 'not-closed', runtime: 'java', pid: program.pid }]);
+  if (tool?.command[0] === 'jcmd') t.regex(processes[0]?.stacks?.text ?? '', /Leak\.main/);
+});
+
+test('Node: stacks through its own inspector, of a busy and of an idle main thread', async (t) => {
+  for (const [source, says] of [
+    [
+      'function busy() { const end = Date.now() + 300; while (Date.now() < end); setImmediate(busy); }' +
+        'setImmediate(busy); console.log("up");',
+      /busy \S*:1:\d+/,
+    ],
+    ['process.stdin.resume(); console.log("up");', /waits in its event loop\nactive: .*PipeWrap/],
+  ] as const) {
+    const program = new Program(t, [process.execPath, '-e', source]);
+    await program.shows('stdout', /^up\n/m);
+    const { text, reason } = await stacksOf({ pid: program.pid, runtime: 'node' });
+    t.regex(text ?? '', says, reason);
+    await program.shows('stderr', /Debugger ending/);
+    program.signal('SIGKILL');
+    await program.end();
+  }
+});
+
+test('Node: a process that SIGUSR1 would kill is left alone', async (t) => {
+  const cat = new Program(t, ['cat']);
+  cat.type('x');
+  await cat.shows('stdout', /x/);
+  const { reason } = await stacksOf({ pid: cat.pid, runtime: 'node' });
+  t.is(reason, 'it does not catch SIGUSR1: that would kill it');
+  cat.endInput();
+  t.is(await cat.end(), 0);
+});
+
+const all: readonly string[] = ['inspector', 'jcmd', 'jstack', 'py-spy', 'gdb', 'eu-stack'];
+
+for (const { runtime, installed, tool } of [
+  { runtime: 'java', installed: all, tool: 'jcmd' },
+  { runtime: 'java', installed: ['jstack', 'gdb'], tool: 'jstack' },
+  { runtime: 'python', installed: all, tool: 'py-spy' },
+  { runtime: 'python', installed: ['gdb'], tool: 'gdb' },
+  { runtime: 'go', installed: all, tool: 'gdb' },
+  { runtime: 'node', installed: all, tool: 'inspector' },
+  { runtime: 'native', installed: all, tool: 'eu-stack' },
+  { runtime: 'native', installed: [], tool: undefined },
+] as const satisfies readonly {
+  runtime: Runtime;
+  installed: readonly string[];
+  tool: string | undefined;
+}[]) {
+  test(`stacks of ${runtime} with ${installed.join(', ') || 'no tool'}: ${tool}`, (t) => {
+    const isThere = (file: string) => (installed as readonly string[]).includes(file);
+    const found = stackToolFor({ pid: 4242, runtime }, isThere);
+    t.is(found?.command[0], tool);
+    if (found !== undefined) t.true(found.command.includes('4242'));
+  });
+}

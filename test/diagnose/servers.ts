@@ -1,0 +1,133 @@
+/** Real servers that leak on purpose, in several languages, and a client that brings them there. */
+import { spawnSync } from 'node:child_process';
+import type { ExecutionContext } from 'ava';
+import type { Runtime } from '../../src/diagnose/runtime.js';
+import { snapshot } from '../../src/observer/sock-diag.js';
+import * as sys from '../../src/syscall/sys.js';
+import type { Cause } from '../../src/tcp/cause.js';
+import { compiled, Program, scratch } from '../driver/programs.js';
+import { until } from '../fixture/until.js';
+
+/** How to start a server: it prints its port, leaks, prints "done" and lives until EOF on stdin. */
+export interface Language {
+  readonly name: string;
+  /** What diagnose() calls its processes. */
+  readonly runtime: Runtime;
+  readonly command: (t: ExecutionContext, cause: Cause) => string[];
+  /** Why there are none here. */
+  readonly missing?: string | undefined;
+}
+
+export const causes: readonly Cause[] = [
+  'eof-unread',
+  'not-closed',
+  'never-accepted',
+  'shared-fd',
+  'still-sending',
+  'ghost',
+  'peer-never-closes',
+];
+
+const PYTHON = `
+import os, socket, sys
+cause = sys.argv[1]
+listener = socket.create_server(('127.0.0.1', 0))
+print('port', listener.getsockname()[1], flush=True)
+if cause != 'never-accepted':
+    connection, _ = listener.accept()
+    if cause == 'peer-never-closes':
+        connection.shutdown(socket.SHUT_WR)
+    elif cause != 'eof-unread':
+        try:
+            while connection.recv(1000): pass
+        except ConnectionResetError: pass
+    if cause == 'still-sending':
+        connection.setblocking(False)
+        try:
+            while True: connection.send(bytes(65536))
+        except BlockingIOError: pass
+    if cause == 'shared-fd' and os.fork() == 0:
+        listener.close()
+        sys.stdin.read()
+        sys.exit()
+print('done', flush=True)
+sys.stdin.read()
+`;
+
+const NODE = `
+const { createServer } = require('node:net');
+const { spawn } = require('node:child_process');
+const { readSync, writeSync } = require('node:fs');
+const cause = process.argv[1];
+const done = () => writeSync(1, 'done\\n');
+const allowHalfOpen = cause !== 'peer-never-closes';
+const server = createServer({ allowHalfOpen, pauseOnConnect: cause === 'eof-unread' }, (socket) => {
+  socket.on('error', () => undefined);
+  if (cause === 'eof-unread') return done();
+  if (cause === 'peer-never-closes') return socket.end(done);
+  socket.resume().on('end', () => {
+    if (cause === 'still-sending') socket.write(Buffer.alloc(1 << 24));
+    if (cause === 'shared-fd') spawn('cat', { stdio: ['inherit', 'ignore', 'ignore', socket] });
+    done();
+  });
+}).listen(0, '127.0.0.1', () => {
+  writeSync(1, 'port ' + server.address().port + '\\n');
+  if (cause !== 'never-accepted') return process.stdin.resume().on('end', () => process.exit());
+  // Synchronous work: the event loop does not come to accept().
+  done();
+  readSync(0, Buffer.alloc(1));
+  process.exit();
+});
+`;
+
+const noCompiler = spawnSync('cc', ['--version']).status === 0 ? undefined : 'no C compiler';
+const noPython = spawnSync('python3', ['--version']).status === 0 ? undefined : 'no python3';
+
+export const languages: readonly Language[] = [
+  {
+    name: 'C',
+    runtime: 'native',
+    command: (t, cause) => [compiled(scratch(t), 'leaky_server'), cause],
+    missing: noCompiler,
+  },
+  {
+    name: 'Python',
+    runtime: 'python',
+    command: (_t, cause) => ['python3', '-c', PYTHON, cause],
+    missing: noPython,
+  },
+  {
+    name: 'Node',
+    runtime: 'node',
+    command: (_t, cause) => [process.execPath, '-e', NODE, cause],
+  },
+];
+
+/** Starts a server and its client, and waits until the server has done what it leaks by. */
+export async function leaking(
+  t: ExecutionContext,
+  owned: sys.Descriptors,
+  language: Language,
+  cause: Cause,
+): Promise<{ readonly program: Program; readonly port: number }> {
+  const program = new Program(t, language.command(t, cause));
+  const [, text] = await program.shows('stdout', /^port (\d+)\n/m);
+  const port = Number(text);
+  const client = owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
+  sys.connect(client, { address: '127.0.0.1', port });
+  if (cause !== 'peer-never-closes') {
+    if (cause === 'eof-unread') sys.send(client, 'unread');
+    sys.shutdown(client, sys.SHUT_WR);
+  }
+  await program.shows('stdout', /^done\n/m);
+  if (cause === 'ghost') {
+    // The FIN was read; now a RST takes the connection away under the descriptor.
+    sys.setOption(client, 'SO_LINGER', { on: true, seconds: 0 });
+    owned.close(client);
+  }
+  if (cause === 'peer-never-closes') {
+    const acknowledged = () => snapshot({ states: ['FIN_WAIT2'] }).localPort.includes(port);
+    await until(acknowledged, () => "the FIN's ACK");
+  }
+  return { program, port };
+}
