@@ -1,6 +1,7 @@
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { capture } from './capture.js';
+import { diagnose } from './diagnose.js';
 import { floor } from './floor.js';
 import { holding } from './holders.js';
 import { iterator } from './iterator.js';
@@ -10,6 +11,7 @@ import { tracing } from './tracing.js';
 const GROUPS: Readonly<Record<string, Group>> = {
   floor,
   observers: { ...tracing, ...capture, ...holding, ...iterator },
+  diagnose,
 };
 
 const USAGE = `usage: npm run bench [-- [GROUP] [--rounds N] [--json]]
