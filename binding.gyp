@@ -20,6 +20,7 @@
         "native/os/invoke.cc",
         "native/os/mapping.cc",
         "native/os/perf.cc",
+        "native/os/sequence.cc",
         "native/os/spawn.cc"
       ],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)/closewait"],
@@ -68,6 +69,7 @@
     { "target_name": "tcpinfo", "type": "executable", "sources": ["native/reference/tcpinfo.c"] },
     { "target_name": "handoff", "type": "executable", "sources": ["native/reference/handoff.c"] },
     { "target_name": "dump", "type": "executable", "sources": ["native/reference/dump.c"] },
-    { "target_name": "hold", "type": "executable", "sources": ["native/reference/hold.c"] }
+    { "target_name": "hold", "type": "executable", "sources": ["native/reference/hold.c"] },
+    { "target_name": "teardown", "type": "executable", "sources": ["native/reference/teardown.c"] }
   ]
 }

@@ -11,6 +11,7 @@
 #include "bpf.h"
 #include "call.h"
 #include "perf.h"
+#include "sequence.h"
 #include "spawn.h"
 
 namespace closewait::os {
@@ -130,6 +131,7 @@ inline constexpr CallSpec kCalls[] = {
     {"bpf_iter_create", 0, {{kInt, "link_fd"}}, false, false, BpfIterCreate},
     {"inet_pton", 0, {{kInt, "family"}, {kString, "text"}, {kOut, "address", 16}}, false, false, PresentationToNetwork},
     {"inet_ntop", 0, {{kInt, "family"}, {kIn, "address", 4}, {kOut, "text", INET6_ADDRSTRLEN}}, false, false, NetworkToPresentation},
+    {"sequence", 0, {{kIn, "steps"}, {kInOut, "bytes"}, {kOut, "results"}, {kOut, "stamps"}}, false, false, Sequence},
     {"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 3 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn},
 };
 // clang-format on

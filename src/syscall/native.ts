@@ -123,6 +123,8 @@ export interface NativeCalls {
   inet_pton(family: number, text: Bytes, address: Bytes): Result;
   /** The length of the text. */
   inet_ntop(family: number, address: Bytes, text: Bytes): Result;
+  /** See native/os/sequence.h. */
+  sequence(steps: Int32Array, bytes: Bytes, results: Int32Array, stamps: BigInt64Array): Result;
   /** See native/os/spawn.h. `child` receives {pid, pidfd, step that failed}. */
   spawn(
     path: Bytes,

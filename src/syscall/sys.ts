@@ -84,6 +84,7 @@ export {
   unshare,
   waitid,
 } from './process.js';
+export { SEQUENCE, STEP_LENGTH, sequence } from './sequence.js';
 export {
   decodeAddress,
   encodeAddress,
