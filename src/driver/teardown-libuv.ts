@@ -110,7 +110,7 @@ const scripts: Readonly<Record<string, Script>> = {
  */
 export class LibuvArm implements TeardownArm {
   readonly driver = 'libuv';
-  readonly tid = sys.gettid();
+  readonly tids = [sys.gettid()];
   readonly #pairs = new PairMaker();
   readonly #mode: TeardownMode;
   readonly #script: Script;

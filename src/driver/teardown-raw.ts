@@ -1,4 +1,4 @@
-import { readOptionInt } from '../syscall/option-reading.js';
+import { close, GATE_BYTES, getsockopt, read, shutdown, write } from '../syscall/gate.js';
 import * as sys from '../syscall/sys.js';
 import {
   PAYLOAD,
@@ -10,14 +10,13 @@ import {
 } from './teardown.js';
 import { type Pair, PairMaker } from './teardown-pair.js';
 
-const payload = new Uint8Array(PAYLOAD).fill(0x2e);
-const room = new Uint8Array(4 * PAYLOAD);
+const room = new Uint8Array(GATE_BYTES);
 
 abstract class RawArm implements TeardownArm {
   abstract readonly driver: TeardownDriver;
   protected readonly pairs = new PairMaker();
   protected readonly mode: TeardownMode;
-  readonly tid = sys.gettid();
+  readonly tids = [sys.gettid()];
 
   constructor(mode: TeardownMode) {
     this.mode = mode;
@@ -53,7 +52,7 @@ interface Times {
 }
 
 const now = process.hrtime.bigint;
-const { close, read, write, shutdown, SHUT_WR, SOL_SOCKET, SO_ERROR } = sys;
+const { SHUT_WR, SOL_SOCKET, SO_ERROR } = sys;
 
 function expect(times: Times, step: number, returned: number, expected: number): void {
   if (returned === expected || times.fault !== 0) return;
@@ -64,70 +63,70 @@ function expect(times: Times, step: number, returned: number, expected: number):
 /** `first` closes first. */
 function closeBoth(first: number, second: number, times: Times): void {
   times.start = times.closing = now();
-  close(first);
-  expect(times, 2, read(second, room), 0);
+  expect(times, 1, close(first), 0);
+  expect(times, 2, read(second), 0);
   times.seen = now();
-  close(second);
+  expect(times, 3, close(second), 0);
   times.end = now();
 }
 
 /** `first` sends a RST as it closes; the other end learns of it without an exception. */
 function reset(first: number, second: number, times: Times): void {
   times.start = times.closing = now();
-  close(first);
-  expect(times, 2, readOptionInt(second, SOL_SOCKET, SO_ERROR), sys.ECONNRESET);
+  expect(times, 1, close(first), 0);
+  expect(times, 2, getsockopt(second, SOL_SOCKET, SO_ERROR), sys.ECONNRESET);
   times.seen = now();
-  close(second);
+  expect(times, 3, close(second), 0);
   times.end = now();
 }
 
 function shutdownDrain(client: number, server: number, times: Times): void {
   times.start = times.closing = now();
-  shutdown(client, SHUT_WR);
-  expect(times, 2, read(server, room), 0);
+  expect(times, 1, shutdown(client, SHUT_WR), 0);
+  expect(times, 2, read(server), 0);
   times.seen = now();
-  close(server);
-  expect(times, 4, read(client, room), PAYLOAD);
-  expect(times, 5, read(client, room), 0);
-  close(client);
+  expect(times, 3, close(server), 0);
+  expect(times, 4, read(client), PAYLOAD);
+  expect(times, 5, read(client), 0);
+  expect(times, 6, close(client), 0);
   times.end = now();
 }
 
 function linger2(client: number, server: number, times: Times): void {
   times.start = now();
-  shutdown(client, SHUT_WR);
+  expect(times, 1, shutdown(client, SHUT_WR), 0);
   times.closing = now();
-  close(client);
-  expect(times, 3, read(server, room), 0);
+  expect(times, 2, close(client), 0);
+  expect(times, 3, read(server), 0);
   times.seen = now();
-  close(server);
+  expect(times, 4, close(server), 0);
   times.end = now();
 }
 
 function halfClose(client: number, server: number, times: Times): void {
   times.start = times.closing = now();
-  shutdown(client, SHUT_WR);
-  expect(times, 2, read(server, room), 0);
+  expect(times, 1, shutdown(client, SHUT_WR), 0);
+  expect(times, 2, read(server), 0);
   times.seen = now();
-  expect(times, 3, write(server, payload), PAYLOAD);
-  close(server);
-  expect(times, 5, read(client, room), PAYLOAD);
-  expect(times, 6, read(client, room), 0);
-  close(client);
+  expect(times, 3, write(server, PAYLOAD), PAYLOAD);
+  expect(times, 4, close(server), 0);
+  expect(times, 5, read(client), PAYLOAD);
+  expect(times, 6, read(client), 0);
+  expect(times, 7, close(client), 0);
   times.end = now();
 }
 
 function http(client: number, server: number, times: Times): void {
   times.start = now();
-  expect(times, 1, write(client, payload), PAYLOAD);
-  expect(times, 2, read(server, room), PAYLOAD);
-  expect(times, 3, write(server, payload), PAYLOAD);
+  expect(times, 1, write(client, PAYLOAD), PAYLOAD);
+  expect(times, 2, read(server), PAYLOAD);
+  expect(times, 3, write(server, PAYLOAD), PAYLOAD);
   times.closing = now();
-  close(server);
-  expect(times, 5, read(client, room), PAYLOAD);
-  expect(times, 6, read(client, room), 0);
+  expect(times, 4, close(server), 0);
+  expect(times, 5, read(client), PAYLOAD);
+  expect(times, 6, read(client), 0);
   times.seen = now();
-  close(client);
+  expect(times, 7, close(client), 0);
   times.end = now();
 }
 
@@ -143,10 +142,7 @@ const written: Readonly<Record<string, (client: number, server: number, times: T
   http,
 };
 
-/** The call that a step makes, as an error names it. */
-const CALLS: Readonly<Record<string, string>> = { error: 'getsockopt' };
-
-/** Call by call: each step is one function of `sys`, and crosses into the kernel by itself. */
+/** Call by call: each step crosses into the addon and the kernel by itself. */
 export class CallByCall extends RawArm {
   readonly driver = 'raw';
   readonly #times: Times = { start: 0n, closing: 0n, seen: 0n, end: 0n, fault: 0, returned: 0 };
@@ -163,29 +159,13 @@ export class CallByCall extends RawArm {
     const times = this.#times;
     times.fault = 0;
     times.returned = 0;
-    try {
-      this.#tearDown(pair.client, pair.server, times);
-    } catch (error) {
-      if (!(error instanceof sys.SyscallError)) throw error;
-      this.#clean(pair, error, times);
-    }
+    this.#tearDown(pair.client, pair.server, times);
     records[at + RECORD.start] = times.start;
     records[at + RECORD.closing] = times.closing;
     records[at + RECORD.seen] = times.seen;
     records[at + RECORD.end] = times.end;
     records[at + RECORD.fault] = BigInt(times.fault);
     records[at + RECORD.returned] = BigInt(times.returned);
-  }
-
-  /** After a call that failed: notes which, and closes what the steps after it would have closed. */
-  #clean(pair: Pair, { syscall, fd, errno }: sys.SyscallError, times: Times): void {
-    const { steps } = this.mode;
-    const failed = steps.findIndex(
-      ({ end, act }) => pair[end] === fd && (CALLS[act] ?? act) === syscall,
-    );
-    times.fault = failed + 1;
-    times.returned = errno;
-    for (const { end, act } of steps.slice(failed + 1)) if (act === 'close') close(pair[end]);
   }
 }
 

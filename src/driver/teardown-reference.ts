@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { World } from '../world/world.js';
@@ -13,7 +14,7 @@ const PIPE_BYTES = 1 << 16;
 export class ReferenceArm implements TeardownArm {
   readonly driver: TeardownDriver;
   readonly port: number;
-  readonly tid: number;
+  readonly tids: readonly number[];
   readonly #actor: sys.Actor;
   readonly #fds: sys.Descriptors;
   readonly #child: sys.Spawned;
@@ -30,7 +31,7 @@ export class ReferenceArm implements TeardownArm {
   ) {
     this.driver = driver;
     this.port = port;
-    this.tid = running.child.pid;
+    this.tids = [running.child.pid, ...childrenOf(running.child.pid)];
     this.#actor = running.actor;
     this.#fds = running.fds;
     this.#child = running.child;
@@ -113,6 +114,13 @@ async function spawnIn(world: World, driver: string, mode: TeardownMode): Promis
     fds[Symbol.dispose]();
     throw error;
   }
+}
+
+function childrenOf(pid: number): number[] {
+  const path = `/proc/${pid}/task/${pid}/children`; // absent without CONFIG_PROC_CHILDREN
+  return existsSync(path)
+    ? readFileSync(path, 'latin1').split(' ').filter(Boolean).map(Number)
+    : [];
 }
 
 /** The two lines it begins with. */

@@ -1,6 +1,6 @@
 // The ways a connection can end, step by step. native/reference/teardown.c has the same table, and a test compares them.
 
-import { ECONNRESET } from '../syscall/errno.js';
+import { ECONNRESET, errnoName } from '../syscall/errno.js';
 import type { End } from './role.js';
 
 /** Who acts in a benchmark. */
@@ -164,8 +164,23 @@ export interface TeardownArm extends AsyncDisposable {
   readonly driver: TeardownDriver;
   /** The port of its own listener: what tells its sockets from those of the other drivers. */
   readonly port: number;
-  /** The thread, or the first of a process, whose system calls are its. */
-  readonly tid: number;
+  /** The threads that make its calls. */
+  readonly tids: readonly number[];
   /** Lives as many cycles as there is room for, one RECORD each. */
   run(records: BigInt64Array): Promise<void>;
+}
+
+/** What went wrong in a cycle, in words; undefined if nothing did. */
+export function faultOf(
+  mode: TeardownMode,
+  records: BigInt64Array,
+  at: number,
+): string | undefined {
+  const failed = Number(records[at + RECORD.fault]);
+  if (failed === 0) return;
+  const returned = Number(records[at + RECORD.returned]);
+  const { end, act, expected } = mode.steps[failed - 1] ?? { end: '', act: '', expected: 0 };
+  const got = returned < 0 ? errnoName(returned) : String(returned);
+  const wanted = act === 'error' ? errnoName(expected) : String(expected);
+  return `step ${failed}, ${end} ${act}: expected ${wanted}, got ${got}`;
 }

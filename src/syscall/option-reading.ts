@@ -86,10 +86,3 @@ export function readOptionByte(fd: number, level: number, name: number): number 
   readAt(page, SCRATCH, fd, level, name, 1);
   return page.bytes[SCRATCH] as number;
 }
-
-/** An option that is an int. */
-export function readOptionInt(fd: number, level: number, name: number): number {
-  const page = pageInUse();
-  readAt(page, SCRATCH, fd, level, name, 4);
-  return (page.words[SCRATCH / 4] as number) | 0;
-}

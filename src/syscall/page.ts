@@ -26,7 +26,7 @@ export const LENGTH = 7;
 /** Where the bytes begin that the next call may overwrite; a multiple of 8. */
 export const SCRATCH = HEADER;
 /** How many there are. */
-export const SCRATCH_SIZE = 32;
+export const SCRATCH_SIZE = 128;
 
 let used = SIZE;
 let page: Page = { words: new Uint32Array(), bytes: new Uint8Array() };

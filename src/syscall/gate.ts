@@ -1,0 +1,71 @@
+// Calls by their gates: each crosses into the addon and the kernel by itself, but hands over no argument and throws no error.
+// What they return is the kernel's result, or -errno. Their bytes are those of a scratch that all of them share.
+
+import { native } from './native.js';
+import { LENGTH, type Page, pageInUse, RESULT, SCRATCH, SCRATCH_SIZE, VALUE } from './page.js';
+
+const { gates } = native;
+const pass = (name: keyof typeof gates): (() => void) => gates[name] ?? native[name as 'gettid'];
+const closes = pass('close');
+const shuts = pass('shutdown');
+const reads = pass('read');
+const writes = pass('write');
+const asks = pass('getsockopt');
+
+/** How many bytes a call may move. */
+export const GATE_BYTES = SCRATCH_SIZE;
+
+const resultOf = ({ words }: Page): number => (words[RESULT] as number) | 0;
+
+/** `int close(int fd)`. */
+export function close(fd: number): number {
+  const page = pageInUse();
+  page.words[VALUE] = fd;
+  closes();
+  return resultOf(page);
+}
+
+/** `int shutdown(int sockfd, int how)`. */
+export function shutdown(fd: number, how: number): number {
+  const page = pageInUse();
+  page.words[VALUE] = fd;
+  page.words[VALUE + 1] = how;
+  shuts();
+  return resultOf(page);
+}
+
+function move(page: Page, fd: number, length: number): void {
+  page.words[VALUE] = fd;
+  page.words[VALUE + 1] = SCRATCH;
+  page.words[LENGTH] = length;
+}
+
+/** `ssize_t read(int fd, void *buf, size_t count)`: as many as there is room for. */
+export function read(fd: number): number {
+  const page = pageInUse();
+  move(page, fd, GATE_BYTES);
+  reads();
+  return resultOf(page);
+}
+
+/** `ssize_t write(int fd, const void *buf, size_t count)`: bytes of no meaning. */
+export function write(fd: number, length: number): number {
+  const page = pageInUse();
+  move(page, fd, length);
+  writes();
+  return resultOf(page);
+}
+
+/** `int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen)` of an int: its value. */
+export function getsockopt(fd: number, level: number, name: number): number {
+  const page = pageInUse();
+  const { words } = page;
+  words[VALUE] = fd;
+  words[VALUE + 1] = level;
+  words[VALUE + 2] = name;
+  words[VALUE + 3] = SCRATCH;
+  words[LENGTH] = 4;
+  asks();
+  const result = resultOf(page);
+  return result < 0 ? result : (words[SCRATCH / 4] as number) | 0;
+}
