@@ -70,6 +70,7 @@
     { "target_name": "handoff", "type": "executable", "sources": ["native/reference/handoff.c"] },
     { "target_name": "dump", "type": "executable", "sources": ["native/reference/dump.c"] },
     { "target_name": "hold", "type": "executable", "sources": ["native/reference/hold.c"] },
-    { "target_name": "teardown", "type": "executable", "sources": ["native/reference/teardown.c"] }
+    { "target_name": "teardown", "type": "executable", "sources": ["native/reference/teardown.c"] },
+    { "target_name": "crowd", "type": "executable", "sources": ["native/reference/crowd.c"] }
   ]
 }

@@ -86,7 +86,10 @@ export interface ScalePoint {
   readonly connections: number;
   readonly processes: number;
   readonly closeUs: number;
-  readonly kernelBytesPerSocket?: number;
+  /** What /proc/net/sockstat charges (TCP: mem) for the data of each. */
+  readonly kernelBytesPerSocket: number;
+  /** By how much the kernel's slabs have grown for each: both ends, file and inode included. */
+  readonly slabBytesPerConnection: number;
 }
 
 export interface BenchRecord {

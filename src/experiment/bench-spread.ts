@@ -42,15 +42,12 @@ export class Times {
     };
   }
 
-  /** The bars with something in them and those between: lower edge in us and how many. */
+  /** The bars with something in them: lower edge in us and how many. */
   get bars(): [number, number][] {
-    const first = this.#bars.findIndex((count) => count > 0);
-    const last = this.#bars.findLastIndex((count) => count > 0);
-    if (first < 0) return [];
-    return Array.from(this.#bars.subarray(first, last + 1), (count, i) => [
-      (LOWEST_NS * 2 ** ((first + i) / BARS_PER_OCTAVE)) / 1000,
+    return Array.from(this.#bars, (count, i): [number, number] => [
+      (LOWEST_NS * 2 ** (i / BARS_PER_OCTAVE)) / 1000,
       count,
-    ]);
+    ]).filter(([, count]) => count > 0);
   }
 
   /** Whether there are two peaks with a valley between them: a median then says little. */

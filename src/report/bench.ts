@@ -150,13 +150,14 @@ export function formatComparison(comparison: Comparison, paint: Paint): string {
 /** The cost of a teardown against how many sockets there are, with a bar for each point. */
 export function formatScale(points: readonly ScalePoint[], paint: Paint): string {
   const most = Math.max(...points.map(({ closeUs }) => closeUs));
-  const rows = points.map(({ connections, processes, closeUs, kernelBytesPerSocket }) => [
-    `  ${connections}`,
-    String(processes),
-    formatUs(closeUs),
-    kernelBytesPerSocket === undefined ? '-' : kernelBytesPerSocket.toFixed(0),
-    '#'.repeat(Math.max(1, Math.round((30 * closeUs) / most))).padEnd(30),
+  const rows = points.map((point) => [
+    `  ${point.connections}`,
+    String(point.processes),
+    formatUs(point.closeUs),
+    point.kernelBytesPerSocket.toFixed(0),
+    point.slabBytesPerConnection.toFixed(0),
+    '#'.repeat(Math.max(1, Math.round((30 * point.closeUs) / most))).padEnd(30),
   ]);
-  const header = ['  in CLOSE_WAIT', 'processes', 'each', 'kernel bytes each', ''];
+  const header = ['  in CLOSE_WAIT', 'processes', 'close()', 'sockstat bytes', 'slab bytes', ''];
   return `${paint('bold', 'torn down at once')}\n${align([header, ...rows]).join('\n')}\n`;
 }

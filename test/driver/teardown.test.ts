@@ -1,0 +1,130 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { End } from '../../src/driver/role.js';
+import {
+  faultOf,
+  RECORD,
+  type Step,
+  type TeardownArm,
+  type TeardownDriver,
+  type TeardownMode,
+  teardownModes,
+} from '../../src/driver/teardown.js';
+import { measureCalls } from '../../src/driver/teardown-cost.js';
+import { LibuvArm } from '../../src/driver/teardown-libuv.js';
+import { CallByCall, Composite } from '../../src/driver/teardown-raw.js';
+import { ReferenceArm } from '../../src/driver/teardown-reference.js';
+import { snapshot } from '../../src/observer/sock-diag.js';
+import { visit } from '../../src/world/visit.js';
+import { World } from '../../src/world/world.js';
+import { test } from '../fixture/descriptors.js';
+import { noNamespace, testUnless } from '../world/ability.js';
+
+const PROGRAM = fileURLToPath(new URL('../../../build/Release/teardown', import.meta.url));
+const CYCLES = 40;
+
+const C_WORDS: Readonly<Record<Step['act'], string>> = {
+  close: 'close',
+  shutdown: 'shutdown(SHUT_WR)',
+  read: 'read',
+  write: 'write',
+  error: 'SO_ERROR',
+  linger0: 'SO_LINGER {1, 0}',
+  linger2: 'TCP_LINGER2 -1',
+};
+
+const listed = ({ name, before, steps, closing, seeing }: TeardownMode): string => {
+  // What is done beforehand must succeed: a write returns its bytes, an option 0.
+  const text = (all: readonly Step[]) =>
+    all.map(({ end, act, expected }) => ` ${end} ${C_WORDS[act]} = ${expected}`).join(',');
+  return `${name}:${text(before)} |${text(steps)} | ${closing} ${seeing}`;
+};
+
+test('the C program and the drivers have one table of modes', (t) => {
+  const { stdout, status } = spawnSync(PROGRAM, ['--list'], { encoding: 'utf8' });
+  t.is(status, 0);
+  t.deepEqual(stdout.trimEnd().split('\n'), teardownModes.map(listed));
+});
+
+for (const args of [[], ['nope'], ['abort', '--nope'], ['abort', '--processes', 'more']]) {
+  test(`teardown ${args.join(' ')}: usage, exit 2`, (t) => {
+    t.is(spawnSync(PROGRAM, args, { input: '' }).status, 2);
+  });
+}
+
+type Open = (mode: TeardownMode, world: World) => TeardownArm | Promise<TeardownArm>;
+const arms: [TeardownDriver, Open][] = [
+  ['c', (mode, world) => ReferenceArm.start(world, 'c', mode)],
+  ['raw', (mode) => new CallByCall(mode)],
+  ['raw-composite', (mode) => new Composite(mode)],
+  ['libuv', (mode) => new LibuvArm(mode)],
+  ['program', (mode, world) => ReferenceArm.start(world, 'program', mode)],
+];
+
+/** How many sockets each end has left in TIME_WAIT, and how many are in any other state. */
+function leftOf(port: number): Record<End | 'other', number> {
+  const left = { client: 0, server: 0, other: 0 };
+  for (const { state, local, remote } of snapshot()) {
+    if (state === 'LISTEN' || (local.port !== port && remote.port !== port)) continue;
+    left[state !== 'TIME_WAIT' ? 'other' : local.port === port ? 'server' : 'client']++;
+  }
+  return left;
+}
+
+for (const mode of teardownModes) {
+  for (const [name, open] of arms) {
+    testUnless(noNamespace, `${mode.name}, ${name}: every cycle ends as it should`, async (t) => {
+      await using world = await World.open('namespace');
+      using _inside = await visit(world);
+      await using arm = await open(mode, world);
+      t.is(arm.driver, name);
+      const records = new BigInt64Array(CYCLES * RECORD.length);
+      await arm.run(records);
+      for (let at = 0; at < records.length; at += RECORD.length) {
+        t.is(faultOf(mode, records, at), undefined);
+        const [start = 0n, closing = 0n, seen = 0n, end = 0n] = records.subarray(at);
+        t.true(start > 0n && closing >= start && seen > closing && end >= seen, `${start} ${end}`);
+        t.true(end - start < 5_000_000_000n);
+      }
+      const left = leftOf(arm.port);
+      t.is(left.other, 0);
+      t.is(left.client, mode.payer === 'client' ? CYCLES : 0);
+      // At a server a later connection from the same port may take one over.
+      if (mode.payer === 'server') t.true(left.server > 0 && left.server <= CYCLES);
+      else t.is(left.server, 0);
+    });
+  }
+}
+
+testUnless(noNamespace, 'a visit ends where it began', async (t) => {
+  await using world = await World.open('namespace');
+  const port = (mode: TeardownMode) => new CallByCall(mode);
+  const [mode] = teardownModes as [TeardownMode];
+  const outside = port(mode);
+  {
+    using _inside = await visit(world);
+    t.false(
+      [...snapshot()].some(({ local }) => local.port === outside.port),
+      'another network',
+    );
+  }
+  t.true(
+    [...snapshot()].some(({ local }) => local.port === outside.port),
+    'our own again',
+  );
+  await outside[Symbol.asyncDispose]();
+});
+
+test('a step that returned something else is a fault in words', (t) => {
+  const [mode] = teardownModes as [TeardownMode];
+  const of = (fault: bigint, returned: bigint) =>
+    faultOf(mode, BigInt64Array.of(1n, 1n, 2n, 3n, fault, returned), 0);
+  t.is(of(0n, 0n), undefined);
+  t.is(of(2n, 7n), 'step 2, server read: expected 0, got 7');
+  t.is(of(2n, -104n), 'step 2, server read: expected 0, got ECONNRESET');
+});
+
+test('what calls cost: a clock is cheaper to read than the kernel is to enter', (t) => {
+  const { systemCallNs, clockNs, crossingNs } = measureCalls();
+  t.true(systemCallNs > 0 && clockNs > 0 && Number.isFinite(crossingNs));
+});
