@@ -54,6 +54,8 @@ export interface DriverBench extends Spread {
   readonly timeWait: Readonly<Record<End, number>>;
   /** Sockets that are left besides those. */
   readonly socketsLeft: number;
+  /** RSTs after the end: an ACK was on its way to a socket that was gone. They end a TIME_WAIT early (RFC 1337). */
+  readonly strayResets: number;
   /** The distribution: lower edge in us and how many. */
   readonly bars: readonly (readonly [fromUs: number, count: number])[];
 }
@@ -102,5 +104,7 @@ export interface BenchRecord {
   readonly ok: boolean;
   readonly interrupted: boolean;
   readonly modes: readonly ModeBench[];
+  /** With `--scale`. */
+  readonly scale?: readonly ScalePoint[];
   readonly doubts: readonly string[];
 }

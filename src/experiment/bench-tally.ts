@@ -9,6 +9,13 @@ type Row = SocketTable extends Iterable<infer R> ? R : never;
 
 const MOST_KINDS = 20;
 
+/** What a driver did in a world. */
+export interface Session {
+  readonly port: number;
+  readonly lived: number;
+  readonly resets: number;
+}
+
 /** What one driver did in one mode, in memory that grows with the rounds and not with the cycles. */
 export class Tally {
   readonly #mode: TeardownMode;
@@ -19,6 +26,7 @@ export class Tally {
   readonly #timeWait: Record<End, number> = { client: 0, server: 0 };
   #observed: Observed | undefined;
   #socketsLeft = 0;
+  #strayResets = 0;
   #cycles = 0;
   elapsedNs = 0;
 
@@ -67,18 +75,13 @@ export class Tally {
     this.#observed = observed;
   }
 
-  /** Takes in how many RSTs a round of `cycles` has sent: one each where that is how a mode ends, else none. */
-  reset(sent: number, cycles: number): void {
-    const expected = this.#mode.kind === 'reset' ? cycles : 0;
-    if (sent !== expected) this.#fault('segments with RST', Math.abs(sent - expected));
-  }
-
   /**
-   * Counts what `lived` cycles to a listener have left behind. `alone`: in a network with nobody else in it each must have
-   * left one in TIME_WAIT at the client, if that closed first. At a server it may have been taken over by a later
-   * connection from the same port (RFC 6191), so fewer may be left.
+   * Counts what a session has left behind. `alone`: with nobody else in the network, each cycle must have sent a RST where
+   * that is how the mode ends, and have left one in TIME_WAIT at the client, if that closed first. Two exceptions: at a
+   * server it may have been taken over by a later connection from the same port (RFC 6191), and an ACK that comes after the
+   * other end is gone draws a RST that ends it early (RFC 1337).
    */
-  left(sockets: readonly Row[], port: number, lived: number, alone: boolean): void {
+  left(sockets: readonly Row[], { port, lived, resets }: Session, alone: boolean): void {
     const own: Record<End, number> = { client: 0, server: 0 };
     for (const { state, local, remote } of sockets) {
       const end = local.port === port ? 'server' : remote.port === port ? 'client' : undefined;
@@ -86,12 +89,16 @@ export class Tally {
       if (state === 'TIME_WAIT') own[end]++;
       else this.#socketsLeft++;
     }
+    const extra = alone ? resets - (this.#mode.kind === 'reset' ? lived : 0) : 0;
+    if (extra < 0) this.#fault('no RST', -extra);
+    const stray = Math.max(0, extra);
+    this.#strayResets += stray;
     for (const end of ['client', 'server'] as const) {
       this.#timeWait[end] += own[end];
-      const expected = this.#mode.payer === end ? lived : 0;
-      const missing = expected - own[end];
-      if (missing < 0 || (missing > 0 && alone && end === 'client')) {
-        this.#fault(`${end} in TIME_WAIT`, Math.abs(missing));
+      const missing = (this.#mode.payer === end ? lived : 0) - own[end];
+      if (missing < 0) this.#fault(`${end} in TIME_WAIT`, -missing);
+      else if (missing > stray && alone && end === 'client') {
+        this.#fault('client not in TIME_WAIT', missing - stray);
       }
     }
   }
@@ -121,6 +128,7 @@ export class Tally {
       ...this.#observed,
       timeWait: this.#timeWait,
       socketsLeft: this.#socketsLeft,
+      strayResets: this.#strayResets,
       bars: this.#whole.bars,
     };
   }

@@ -138,7 +138,7 @@ class ModeRun {
     if (this.#options.signal?.aborted) return;
     const sockets = [...snapshot()];
     for (const [name, arm] of named) {
-      this.#tallies.get(name)?.left(sockets, arm.port, arm.lived, world.kind === 'namespace');
+      this.#tallies.get(name)?.left(sockets, arm, world.kind === 'namespace');
     }
   }
 
@@ -166,7 +166,6 @@ class ModeRun {
       if (signal?.aborted) return false;
       const records = new BigInt64Array(cycles * RECORD.length);
       const tally = this.#tallies.get(name) as Tally;
-      const resets = this.#options.world === 'namespace' ? resetsSent() : undefined;
       const start = process.hrtime.bigint();
       try {
         await arm.run(records);
@@ -175,7 +174,6 @@ class ModeRun {
         throw error;
       }
       tally.elapsedNs += Number(process.hrtime.bigint() - start);
-      if (resets !== undefined) tally.reset(resetsSent() - resets, cycles);
       done.set(tally, records);
     }
     for (const [tally, records] of done) tally.add(records);
@@ -232,6 +230,8 @@ function resetsSent(): number {
 class CountedArm implements TeardownArm {
   readonly #arm: TeardownArm;
   lived = 0;
+  /** Segments with RST that the network has sent meanwhile: in a world of its own, this arm's. */
+  resets = 0;
 
   constructor(arm: TeardownArm) {
     this.#arm = arm;
@@ -249,9 +249,11 @@ class CountedArm implements TeardownArm {
     return this.#arm.tids;
   }
 
-  run(records: BigInt64Array): Promise<void> {
+  async run(records: BigInt64Array): Promise<void> {
+    const before = resetsSent();
+    await this.#arm.run(records);
+    this.resets += resetsSent() - before;
     this.lived += records.length / RECORD.length;
-    return this.#arm.run(records);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

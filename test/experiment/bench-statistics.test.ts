@@ -242,15 +242,25 @@ test('a cycle that failed is counted apart, and is in no percentile', (t) => {
   const bad = [1000n, 1000n, 2000n, 9_000_000n, 2n, -104n];
   tally.add(BigInt64Array.from([...good, ...bad, ...good]));
   c.add(BigInt64Array.from([...good, ...good, ...good]));
-  tally.reset(1, 3);
-  tally.left([], 1, 3, true);
-  const { cycles, faults, maxUs, ratioToC } = tally.result('raw', c);
+  tally.left([], { port: 1, lived: 3, resets: 1 }, true);
+  const { cycles, faults, maxUs, ratioToC, strayResets } = tally.result('raw', c);
   t.is(cycles, 2);
   t.true(maxUs < 10);
   t.is(ratioToC, 1);
+  t.is(strayResets, 1);
   t.deepEqual(faults, [
     { what: 'step 2, server read: expected 0, got ECONNRESET', count: 1 },
-    { what: 'segments with RST', count: 1 },
-    { what: 'client in TIME_WAIT', count: 3 },
+    { what: 'client not in TIME_WAIT', count: 2 },
   ]);
+});
+
+test('a reset that did not come is a fault; one too many is not', (t) => {
+  const mode = teardownModes.find(({ kind }) => kind === 'reset');
+  if (mode === undefined) return t.fail();
+  const tally = new Tally(mode);
+  tally.left([], { port: 1, lived: 3, resets: 2 }, true);
+  t.deepEqual(tally.result('raw', tally).faults, [{ what: 'no RST', count: 1 }]);
+  const more = new Tally(mode);
+  more.left([], { port: 1, lived: 3, resets: 4 }, true);
+  t.deepEqual(more.result('raw', more).faults, []);
 });

@@ -1,0 +1,195 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ExecutionContext } from 'ava';
+import type { Comparison } from '../../src/experiment/bench-compare.js';
+import type { BenchRecord } from '../../src/experiment/bench-record.js';
+import { test } from '../fixture/descriptors.js';
+import { noOtherUser, noUserNamespace, noWorld } from '../world/ability.js';
+import { CLI, closewait, finished } from './closewait.js';
+
+const runs = noWorld === undefined ? test : test.skip;
+const why = noWorld === undefined ? '' : ` (${noWorld})`;
+
+const bench = (...args: string[]) => closewait('bench', ...args);
+
+function scratch(t: ExecutionContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'closewait-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  return directory;
+}
+
+for (const [title, args, says] of [
+  ['an unknown mode', ['--mode', 'nope'], /no mode "nope": there are client-first/],
+  ['an unknown driver', ['--driver', 'node'], /no driver "node": there are c, raw/],
+  ['no cycles', ['-n', '0'], /-n must be an integer/],
+  ['a file that is not there', ['--compare', '/nonexistent/b.json'], /b\.json: ENOENT/],
+  ['a file that is no benchmark', ['--compare', '/proc/self/status'], /no JSON/],
+  ['a page that cannot be written', ['--html', '/nonexistent/b.html'], /b\.html: ENOENT/],
+  ['a bound below 1', ['--bound', '0.5'], /--bound/],
+  ['an argument', ['abort'], /too many arguments/],
+] as const) {
+  test(`usage: ${title}: exit 2, said on stderr`, (t) => {
+    const { code, stdout, stderr } = bench(...args);
+    t.is(code, 2);
+    t.is(stdout, '');
+    t.regex(stderr, says);
+    t.notRegex(stderr, /^\s+at /m);
+  });
+}
+
+test('bench --help: on stdout, exit 0', (t) => {
+  const { code, stdout } = bench('--help');
+  t.is(code, 0);
+  t.regex(stdout, /^Usage: closewait bench \[options\]/);
+  for (const option of ['--mode', '--driver', '-n', '--json', '--compare', '--html', '--scale']) {
+    t.true(stdout.includes(option), option);
+  }
+});
+
+runs(`bench --json: every driver in a mode, whole and without a fault${why}`, (t) => {
+  const { code, stdout, stderr } = bench('--mode', 'http', 'abort', '-n', '60', '--json');
+  const { modes, doubts, cycles, ok } = JSON.parse(stdout) as BenchRecord;
+  t.is(code, 0, stderr);
+  t.true(ok);
+  t.is(cycles, 60);
+  t.deepEqual(
+    modes.map(({ mode }) => mode),
+    ['abort', 'http'],
+  );
+  for (const { drivers, kind, costs } of modes) {
+    t.deepEqual(
+      drivers.map(({ driver }) => driver),
+      ['c', 'raw', 'raw-composite', 'libuv', 'program'],
+    );
+    for (const each of drivers) {
+      t.is(each.cycles, 60);
+      t.deepEqual(each.faults, []);
+      t.is(each.socketsLeft, 0);
+      const { p50Us, p90Us, p99Us, p999Us, maxUs, ratioToC, cyclesPerSecond } = each;
+      t.true(p50Us > 0 && p50Us <= p90Us && p90Us <= p99Us && p99Us <= p999Us && p999Us <= maxUs);
+      t.true(ratioToC > 0 && cyclesPerSecond > 0);
+      t.is(each.timeWait.client, 0);
+      t.is(each.timeWait.server > 0, kind === 'graceful');
+      t.is(
+        each.bars.reduce((sum, [, count]) => sum + count, 0),
+        60,
+      );
+    }
+    t.is(drivers[0]?.ratioToC, 1);
+    t.true(costs !== undefined && costs.kernelUs > 0);
+  }
+  t.true(doubts.some((doubt) => doubt.startsWith('too few samples: 60')));
+});
+
+runs(`bench: as text; only what was asked for, against C all the same${why}`, (t) => {
+  const { code, stdout } = bench('--mode', 'abort', '--driver', 'raw-composite', '-n', '20');
+  t.is(code, 0);
+  t.regex(stdout, /^abort: close\(\) with SO_LINGER/m);
+  t.regex(stdout, /^ {2}raw-composite .* us /m);
+  t.notRegex(stdout, /^ {2}(c|raw|libuv|program) /m);
+  t.regex(stdout, /control: C \/ C/);
+});
+
+runs(`bench --compare: a regression beyond the bound is exit 1${why}`, (t) => {
+  const file = join(scratch(t), 'before.json');
+  const args = ['--mode', 'abort', '--driver', 'raw-composite', '-n', '100', '--json'];
+  const first = bench(...args);
+  t.is(first.code, 0, first.stderr);
+  const before = JSON.parse(first.stdout) as BenchRecord;
+  // As if it had been twenty times as fast.
+  const modes = before.modes.map((mode) => ({
+    ...mode,
+    drivers: mode.drivers.map((each) => ({
+      ...each,
+      ratios: each.ratios.map((ratio) => ratio / 20),
+    })),
+  }));
+  writeFileSync(file, JSON.stringify({ ...before, modes }));
+  const { code, stdout } = bench(...args, '--compare', file);
+  const { comparison } = JSON.parse(stdout) as { comparison: Comparison };
+  t.deepEqual(
+    comparison.changes.map(({ mode, driver, verdict }) => [mode, driver, verdict]),
+    [['abort', 'raw-composite', 'regression']],
+  );
+  t.is(code, 1);
+  const text = bench(...args.slice(0, -1), '--compare', file, '--bound', '100');
+  t.is(text.code, 0);
+  t.regex(text.stdout, /no regression beyond 100 x/);
+});
+
+runs(`bench --html: the page has a bar for each of the data${why}`, (t) => {
+  const file = join(scratch(t), 'bench.html');
+  const { code, stdout } = bench(
+    '--mode',
+    'abort',
+    '--driver',
+    'c',
+    '-n',
+    '50',
+    '--json',
+    '--html',
+    file,
+  );
+  t.is(code, 0);
+  const { modes } = JSON.parse(stdout) as BenchRecord;
+  const [c] = modes[0]?.drivers ?? [];
+  const page = readFileSync(file, 'utf8');
+  const drawn = c?.bars.filter(([fromUs]) => fromUs <= c.p999Us * 1.05).length ?? 0;
+  t.is(page.split('<rect class="bar"').length - 1, drawn);
+});
+
+runs(`bench --scale: a curve, and each point was held in CLOSE_WAIT${why}`, (t) => {
+  const { code, stdout } = bench(
+    ...['--mode', 'abort', '--driver', 'c', '-n', '5', '--json', '--scale', '50', '200'],
+  );
+  t.is(code, 0);
+  const { scale } = JSON.parse(stdout) as BenchRecord;
+  t.deepEqual(
+    scale?.map(({ connections, processes }) => [connections, processes]),
+    [
+      [50, 1],
+      [200, 1],
+    ],
+  );
+  t.true(scale?.every(({ closeUs }) => closeUs > 0));
+});
+
+runs(`bench, interrupted: what was measured so far, exit 130${why}`, async (t) => {
+  const child = spawn(process.execPath, [CLI, 'bench', '-n', '10000000', '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+  });
+  const exited = once(child, 'close');
+  // It says which mode it is at.
+  await once(child.stderr, 'data');
+  child.kill('SIGINT');
+  const [code] = await exited;
+  t.is(code, 130);
+  const { interrupted, modes, doubts } = JSON.parse(stdout) as BenchRecord;
+  t.true(interrupted);
+  t.is(modes.length, 1, 'only the one that had begun');
+  t.true(doubts.some((doubt) => doubt.startsWith('interrupted')));
+});
+
+const plain = noOtherUser ?? noUserNamespace;
+(plain === undefined ? test : test.skip)(
+  `bench as a plain user${plain === undefined ? '' : ` (${plain})`}`,
+  (t) => {
+    const asUser = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
+    const args = ['bench', '--mode', 'client-first', '-n', '30', '--json'];
+    const { code, stdout, stderr } = finished([...asUser, process.execPath, CLI, ...args], {
+      env: { HOME: '/tmp' },
+    });
+    t.is(code, 0, stderr);
+    const { world, modes } = JSON.parse(stdout) as BenchRecord;
+    t.is(world.kind, 'namespace');
+    t.is(modes[0]?.drivers.length, 5);
+  },
+);
