@@ -34,36 +34,51 @@ int Option(int fd, const Step& step) {
   return result < 0 ? result : value;
 }
 
-bool Fits(const Step* steps, long count, const long lengths[6]) {
-  long stamps = 0;
-  for (long i = 0; i < count; i++) {
-    const Step& step = steps[i];
-    if (step.what < 0 || step.what >= kSequenceSteps) return false;
-    if (step.fd < -i) return false;
-    bool moves = step.what == kReadStep || step.what == kWriteStep || step.what == kConnect;
-    if (moves && (step.a < 0 || step.a > lengths[1])) return false;
-    if (step.what == kReadClock) stamps++;
-  }
-  return lengths[2] >= count * static_cast<long>(sizeof(int)) &&
-         lengths[3] >= stamps * static_cast<long>(sizeof(int64_t));
+// The bytes may be those of the steps, and another thread may write to them: what was checked is a
+// copy, and the copy is what is made.
+Step StepAt(const volatile int* steps, long i) {
+  return {steps[4 * i], steps[4 * i + 1], steps[4 * i + 2], steps[4 * i + 3]};
 }
+
+bool Fits(const Step& step, long i, long bytes, long stamps_left) {
+  if (step.what < 0 || step.what >= kSequenceSteps || step.fd < -i) return false;
+  bool moves = step.what == kReadStep || step.what == kWriteStep || step.what == kConnect;
+  if (moves && (step.a < 0 || step.a > bytes)) return false;
+  return step.what != kReadClock || stamps_left > 0;
+}
+
+bool IsAligned(long address, size_t size) { return address % static_cast<long>(size) == 0; }
 
 }  // namespace
 
 long Sequence(Call& call) {
-  const auto* steps = reinterpret_cast<const Step*>(call.args[0]);
+  const auto* steps = reinterpret_cast<const volatile int*>(call.args[0]);
   long bytes = call.args[1];
   auto* results = reinterpret_cast<int*>(call.args[2]);
   auto* stamp = reinterpret_cast<int64_t*>(call.args[3]);
   long count = call.lengths[0] / static_cast<long>(sizeof(Step));
-  if (!Fits(steps, count, call.lengths)) return -EINVAL;
+  long stamps = call.lengths[3] / static_cast<long>(sizeof(int64_t));
+  if (!IsAligned(call.args[0], sizeof(int)) || !IsAligned(call.args[2], sizeof(int)) ||
+      !IsAligned(call.args[3], sizeof(int64_t)) ||
+      call.lengths[2] < count * static_cast<long>(sizeof(int))) {
+    return -EINVAL;
+  }
+  long left = stamps;
   for (long i = 0; i < count; i++) {
-    const Step& step = steps[i];
+    const Step step = StepAt(steps, i);
+    if (!Fits(step, i, call.lengths[1], left)) return -EINVAL;
+    if (step.what == kReadClock) left--;
+  }
+  left = stamps;
+  for (long i = 0; i < count; i++) {
+    const Step step = StepAt(steps, i);
+    if (!Fits(step, i, call.lengths[1], left)) return -EINVAL;
     int fd = step.fd < 0 ? results[-1 - step.fd] : step.fd;
     int result = 0;
     switch (step.what) {
       case kReadClock:
         *stamp++ = NowNs();
+        left--;
         break;
       case kCloseStep:
         result = Make(SYS_close, fd);

@@ -26,8 +26,9 @@ enum SequenceStep : int {
 // returned, or -errno, in `results`, an int a step; each reading of the clock leaves nanoseconds in
 // `stamps`, an int64.
 //
-// Returns how many steps were made, or -EINVAL, and then none was made, where a step is unknown or
-// there is no room for what it leaves.
+// Returns how many steps were made; or -EINVAL, and then none was made, where a step is unknown,
+// there is no room for what it leaves, or an array does not begin where its numbers may. (Steps
+// that change while they are made, because they lie in `bytes`, end with -EINVAL where they are.)
 long Sequence(Call& call);
 
 }  // namespace closewait::os

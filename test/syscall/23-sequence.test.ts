@@ -98,3 +98,32 @@ test('gates: the results of the calls they are', (t) => {
   t.is(gate.read(a), -sys.EBADF);
   t.is(gate.write(b, gate.GATE_BYTES), -sys.EBADF);
 });
+
+test('sequence: steps that are overwritten while they are made do no harm', (t) => {
+  const [a, b] = sys.socketpair(sys.AF_UNIX, sys.SOCK_STREAM);
+  // What is read becomes the second step: a read of more than there is room for.
+  const steps = new Int32Array(8);
+  sys.write(
+    a,
+    new Uint8Array(Int32Array.of(SEQUENCE.read, b, 32, 0, SEQUENCE.read, b, 1 << 20, 0).buffer),
+  );
+  steps.set([SEQUENCE.read, b, 32, 0, SEQUENCE.gettid, 0, 0, 0]);
+  const own = new Uint8Array(steps.buffer);
+  const error = t.throws(() =>
+    sys.sequence(steps, own, new Int32Array(2), new BigInt64Array()),
+  ) as sys.SyscallError;
+  t.is(error.code, 'EINVAL');
+  sys.close(a);
+  sys.close(b);
+});
+
+test('sequence: numbers that do not begin where numbers may are refused', (t) => {
+  const odd = new Uint8Array(new ArrayBuffer(40), 1, 32) as unknown as Int32Array;
+  for (const [steps, results] of [
+    [odd, new Int32Array(8)],
+    [new Int32Array(4), odd],
+  ] as const) {
+    const error = t.throws(() => sys.sequence(steps, bytes, results, new BigInt64Array(8)));
+    t.is((error as sys.SyscallError).code, 'EINVAL');
+  }
+});

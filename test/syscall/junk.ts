@@ -273,6 +273,7 @@ const parameters: Record<string, readonly Kind[]> = {
   send: ['fd', 'any', 'any'],
   sendmsg: ['fd', 'any', 'any'],
   sendto: ['fd', 'any', 'any', 'any'],
+  sequence: ['any', 'any', 'any', 'any'],
   setOption: ['fd', 'option', 'any'],
   setns: ['fd', 'flags'],
   setsockopt: ['fd', 'any', 'any', 'any'],
