@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace closewait::os {
@@ -103,6 +104,9 @@ long Sequence(Call& call) {
         break;
       case kAccept:
         result = Make(SYS_accept4, fd, 0, 0, step.a);
+        break;
+      case kSetOption:
+        result = Make(SYS_setsockopt, fd, step.a, step.b, bytes, std::min(call.lengths[1], 8L));
         break;
       case kGetTid:
         result = Make(SYS_gettid);

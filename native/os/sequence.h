@@ -18,6 +18,7 @@ enum SequenceStep : int {
   kSocket,      // socket(fd, a, b)
   kConnect,     // connect(fd, bytes, a)
   kAccept,      // accept4(fd, NULL, NULL, a)
+  kSetOption,   // setsockopt(fd, a, b, bytes, 8 or as many as there are)
   kSequenceSteps
 };
 

@@ -111,7 +111,7 @@ const scripts: Readonly<Record<string, Script>> = {
 export class LibuvArm implements TeardownArm {
   readonly driver = 'libuv';
   readonly tids = [sys.gettid()];
-  readonly #pairs = new PairMaker();
+  readonly #pairs: PairMaker;
   readonly #mode: TeardownMode;
   readonly #script: Script;
 
@@ -119,6 +119,7 @@ export class LibuvArm implements TeardownArm {
     const script = scripts[mode.name];
     if (script === undefined) throw new TypeError(`libuv has no words for ${mode.name}`);
     this.#mode = mode;
+    this.#pairs = new PairMaker(mode);
     this.#script = script;
   }
 
@@ -132,7 +133,7 @@ export class LibuvArm implements TeardownArm {
     const deadline = setTimeout(() => stuck(), DEADLINE_MS);
     try {
       for (let at = 0; at < records.length; at += RECORD.length) {
-        this.#pairs.open(pair, this.#mode);
+        this.#pairs.open(pair);
         deadline.refresh();
         await new Promise<void>((resolve) => {
           stuck = this.#tearDown(pair, records.subarray(at, at + RECORD.length), resolve);

@@ -1,4 +1,4 @@
-import { close, GATE_BYTES, getsockopt, read, shutdown, write } from '../syscall/gate.js';
+import { close, getsockopt, read, shutdown, write } from '../syscall/gate.js';
 import * as sys from '../syscall/sys.js';
 import {
   PAYLOAD,
@@ -8,18 +8,17 @@ import {
   type TeardownDriver,
   type TeardownMode,
 } from './teardown.js';
-import { type Pair, PairMaker } from './teardown-pair.js';
-
-const room = new Uint8Array(GATE_BYTES);
+import { bytesBefore, encodeBefore, type Pair, PairMaker } from './teardown-pair.js';
 
 abstract class RawArm implements TeardownArm {
   abstract readonly driver: TeardownDriver;
-  protected readonly pairs = new PairMaker();
+  protected readonly pairs: PairMaker;
   protected readonly mode: TeardownMode;
   readonly tids = [sys.gettid()];
 
   constructor(mode: TeardownMode) {
     this.mode = mode;
+    this.pairs = new PairMaker(mode);
   }
 
   get port(): number {
@@ -29,11 +28,11 @@ abstract class RawArm implements TeardownArm {
   async run(records: BigInt64Array): Promise<void> {
     const pair: Pair = { client: -1, server: -1 };
     for (let at = 0; at < records.length; at += RECORD.length) {
-      this.pairs.open(pair, this.mode);
       this.tearDown(pair, records, at);
     }
   }
 
+  /** Opens a connection and ends it. */
   protected abstract tearDown(pair: Pair, records: BigInt64Array, at: number): void;
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -156,6 +155,7 @@ export class CallByCall extends RawArm {
   }
 
   protected tearDown(pair: Pair, records: BigInt64Array, at: number): void {
+    this.pairs.open(pair);
     const times = this.#times;
     times.fault = 0;
     times.returned = 0;
@@ -177,11 +177,18 @@ export class Composite extends RawArm {
   readonly #calls: { readonly place: number; readonly step: Step }[] = [];
   readonly #results: Int32Array;
   readonly #stamps: BigInt64Array;
+  readonly #bytes: Uint8Array;
 
   constructor(mode: TeardownMode) {
     super(mode);
     const clock = [sys.SEQUENCE.clock, 0, 0, 0];
-    const rows: number[][] = [clock];
+    // As in the C program, what is done beforehand leads straight to what is timed.
+    const rows: number[][] = encodeBefore(mode);
+    rows.push(clock);
+    for (const [i, step] of mode.before.entries()) {
+      const expected = step.act === 'write' ? step.expected : 0;
+      this.#calls.push({ place: i, step: { ...step, expected } });
+    }
     for (const [i, step] of mode.steps.entries()) {
       if (i === mode.closing && i > 0) rows.push(clock);
       this.#calls.push({ place: rows.length, step });
@@ -191,15 +198,17 @@ export class Composite extends RawArm {
     rows.push(clock);
     this.#steps = Int32Array.from(rows.flat());
     this.#results = new Int32Array(rows.length);
+    this.#bytes = bytesBefore(mode);
     this.#stamps = new BigInt64Array(mode.closing > 0 ? 4 : 3);
   }
 
   protected tearDown(pair: Pair, records: BigInt64Array, at: number): void {
+    this.pairs.connect(pair);
     for (let i = 0; i < this.#calls.length; i++) {
       const { place, step } = this.#calls[i] as { place: number; step: Step };
       this.#steps[place * sys.STEP_LENGTH + 1] = step.end === 'client' ? pair.client : pair.server;
     }
-    sys.sequence(this.#steps, room, this.#results, this.#stamps);
+    sys.sequence(this.#steps, this.#bytes, this.#results, this.#stamps);
     const stamps = this.#stamps;
     const closing = stamps.length - 3;
     records[at + RECORD.start] = stamps[0] as bigint;
@@ -211,7 +220,7 @@ export class Composite extends RawArm {
       const { place, step } = this.#calls[i] as { place: number; step: Step };
       const result = this.#results[place] as number;
       if (result === step.expected) continue;
-      records[at + RECORD.fault] = BigInt(i + 1);
+      records[at + RECORD.fault] = BigInt(Math.max(1, i + 1 - this.mode.before.length));
       records[at + RECORD.returned] = BigInt(result);
       return;
     }
@@ -226,7 +235,7 @@ function encode({ act }: Step): number[] {
     case 'shutdown':
       return [SEQUENCE.shutdown, 0, SHUT_WR, 0];
     case 'read':
-      return [SEQUENCE.read, 0, room.length, 0];
+      return [SEQUENCE.read, 0, 2 * PAYLOAD, 0];
     case 'write':
       return [SEQUENCE.write, 0, PAYLOAD, 0];
     case 'error':
