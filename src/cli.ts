@@ -110,6 +110,18 @@ async function main(argv: string[]): Promise<number> {
       '\nWithout --pid and --all: this network namespace, all processes that may be read.',
     )
     .action(keep(async (flags) => (await import('./command/diagnose.js')).diagnose(flags, io)));
+  program
+    .command('bench')
+    .description('time how connections end, by mode and driver, against plain C')
+    .option('--mode <name...>', 'only these modes: client-first, server-first, abort, http, ...')
+    .option('--driver <name...>', 'only these: c, raw, raw-composite, libuv, program')
+    .option('-n <cycles>', 'connections, of each driver in each mode (10000)')
+    .option('--json', json)
+    .option('--compare <file>', 'say what changed since an earlier --json')
+    .option('--bound <ratio>', 'from which on slower is a regression (1.05)')
+    .option('--html <file>', 'write the distributions as a page')
+    .option('--scale [n...]', 'hold n in CLOSE_WAIT and tear them down (1000 10000 100000)')
+    .action(keep(async (flags) => (await import('./command/bench.js')).bench(flags, io)));
   program.command('server').description("the article's server: closewait server <port>");
   program.command('client').description("the article's client: closewait client <IP> <port>");
   try {
