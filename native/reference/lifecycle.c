@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "rounds.h"
+#include "sleeper.h"
 
 static void expect(ssize_t got, ssize_t expected, const char *attempted) {
   if (got < 0) err(1, "%s", attempted);
@@ -35,7 +36,10 @@ static void live_and_die(int listener, const struct sockaddr_in *address) {
   if (close(accepted) != 0) err(1, "close by the server");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
+  // Any argument: not alone.
+  if (argc > 1) start_sleeper();
   struct sockaddr_in address;
   int listener = listen_on_loopback(&address);
   say_ready();

@@ -4,8 +4,12 @@
 #include <unistd.h>
 
 #include "rounds.h"
+#include "sleeper.h"
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
+  // Any argument: not alone.
+  if (argc > 1) start_sleeper();
   struct sockaddr_in address;
   int listener = listen_on_loopback(&address);
   int client = connect_to(&address);

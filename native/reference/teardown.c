@@ -15,7 +15,6 @@
 
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -25,6 +24,7 @@
 #include <unistd.h>
 
 #include "rounds.h"
+#include "sleeper.h"
 
 enum end { CLIENT, SERVER };
 
@@ -299,17 +299,6 @@ static int listen_plainly(struct sockaddr_in *address) {
   if (listen(listener, SOMAXCONN) != 0) err(1, "listen");
   if (getsockname(listener, (struct sockaddr *)address, &length) != 0) err(1, "getsockname");
   return listener;
-}
-
-static void *sleep_on(void *unused) {
-  for (;;) pause();
-  return unused;
-}
-
-static void start_sleeper(void) {
-  pthread_t thread;
-  errno = pthread_create(&thread, NULL, sleep_on, NULL);
-  if (errno != 0) err(1, "pthread_create");
 }
 
 static void print_steps(const struct step *steps, int most) {

@@ -9,6 +9,9 @@ import { built, command, Reference } from './programs.js';
 const LOOPBACK = { address: '127.0.0.1', port: 0 };
 const LINGER_ZERO = new Uint8Array(Int32Array.of(1, 0).buffer);
 
+/** The reference programs get a thread that sleeps, as Node has several: native/reference/sleeper.h tells why. */
+const THREADED = ['threaded'] as const;
+
 /** What the layers everything else stands on cost, against plain C programs of the same shape. */
 export const floor: Group = { lifecycle, tcpInfoFields, actor, sockets, startUp };
 
@@ -22,8 +25,9 @@ function listenOnLoopback(): { fd: number; address: { address: string; port: num
 }
 
 async function lifecycle(rounds: number): Promise<Figure[]> {
-  await using c = await Reference.start('lifecycle');
-  await using twin = await Reference.start('lifecycle');
+  await using c = await Reference.start('lifecycle', ...THREADED);
+  await using twin = await Reference.start('lifecycle', ...THREADED);
+  await using alone = await Reference.start('lifecycle');
   const listener = listenOnLoopback();
   const test = Uint8Array.from(Buffer.from('test\n'));
   const bytes = new Uint8Array(5);
@@ -40,10 +44,11 @@ async function lifecycle(rounds: number): Promise<Figure[]> {
     sys.close(accepted);
   });
   try {
-    const ns = await alternate({ c: c.run, js: live, twin: twin.run }, rounds);
+    const ns = await alternate({ c: c.run, js: live, twin: twin.run, alone: alone.run }, rounds);
     const js = { name: "a connection's life, ten calls from JS", ns: ns.js };
     return [
       compare(js, { name: 'lifecycle.c', ns: ns.c }, { atMost: 1.06 }),
+      compare(js, { name: 'lifecycle.c of one thread', ns: ns.alone }),
       control('lifecycle.c', ns.twin, ns.c),
     ];
   } finally {
@@ -52,8 +57,9 @@ async function lifecycle(rounds: number): Promise<Figure[]> {
 }
 
 async function tcpInfoFields(rounds: number): Promise<Figure[]> {
-  await using c = await Reference.start('tcpinfo');
-  await using twin = await Reference.start('tcpinfo');
+  await using c = await Reference.start('tcpinfo', ...THREADED);
+  await using twin = await Reference.start('tcpinfo', ...THREADED);
+  await using alone = await Reference.start('tcpinfo');
   const listener = listenOnLoopback();
   const client = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
   sys.connect(client, listener.address);
@@ -70,6 +76,7 @@ async function tcpInfoFields(rounds: number): Promise<Figure[]> {
     keptState: timed(() => tcpInfo(client).state),
     keptAll: timed(() => tcpInfo(client).toObject()),
     twin: twin.run,
+    alone: alone.run,
   };
   try {
     const ns = await alternate(arms, rounds);
@@ -80,6 +87,10 @@ async function tcpInfoFields(rounds: number): Promise<Figure[]> {
         atMost: 1.2,
       }),
       compare({ name: 'toObject() by a TcpInfoReader', ns: ns.all }, reference, { atMost: 1.6 }),
+      compare(
+        { name: 'tcpState(fd)', ns: ns.state },
+        { name: 'tcpinfo.c of one thread', ns: ns.alone },
+      ),
       compare({ name: 'tcpInfo(fd).state', ns: ns.keptState }, reference),
       compare({ name: 'tcpInfo(fd).toObject()', ns: ns.keptAll }, reference),
       control('tcpinfo.c', ns.twin, ns.c),
