@@ -37,8 +37,29 @@ struct Actor::Submission final : os::Job, Keeper {
     bool payload;
   };
 
+  // The bytes of an array as it is now.
+  struct Array {
+    void* data = nullptr;
+    size_t length = 0;
+  };
+
   std::vector<Region> regions;
   std::unique_ptr<struct iovec[]> vectors;
+
+  // Without bytes for input, whose array is not kept.
+  static Array ArrayOf(napi_env env, const Region& region) {
+    napi_value array = nullptr;
+    void* data = nullptr;
+    size_t elements = 0;
+    napi_typedarray_type type;
+    if (region.array == nullptr || napi_get_reference_value(env, region.array, &array) != napi_ok ||
+        napi_get_typedarray_info(env, array, &type, &elements, &data, nullptr, nullptr) !=
+            napi_ok ||
+        data == nullptr) {
+      return {};
+    }
+    return {data, elements * ElementSize(type)};
+  }
 
   void* Keep(napi_env env, napi_value array, void* data, size_t length, Flow flow,
              bool payload) override {
@@ -57,6 +78,14 @@ struct Actor::Submission final : os::Job, Keeper {
     return regions.back().bytes.get();
   }
 
+  void KeepContents(napi_env env) override {
+    for (const Region& region : regions) {
+      Array array = ArrayOf(env, region);
+      size_t length = std::min(region.length, array.length);
+      if (length > 0) std::memcpy(region.bytes.get(), array.data, length);
+    }
+  }
+
   struct iovec* KeepVectors() override {
     vectors.reset(new (std::nothrow) struct iovec[os::kVectors]);
     return vectors.get();
@@ -68,18 +97,10 @@ struct Actor::Submission final : os::Job, Keeper {
       if (region.array == nullptr) continue;
       size_t length = region.payload ? std::min(left, region.length) : region.length;
       if (region.payload) left -= length;
-      napi_value array = nullptr;
-      void* data = nullptr;
-      size_t elements = 0;
-      napi_typedarray_type type;
-      if (napi_get_reference_value(env, region.array, &array) != napi_ok ||
-          napi_get_typedarray_info(env, array, &type, &elements, &data, nullptr, nullptr) !=
-              napi_ok) {
-        continue;
-      }
       // An array that was detached or shrunk meanwhile has no room for what came.
-      length = std::min(length, elements * ElementSize(type));
-      if (data != nullptr && length > 0) std::memcpy(data, region.bytes.get(), length);
+      Array array = ArrayOf(env, region);
+      length = std::min(length, array.length);
+      if (length > 0) std::memcpy(array.data, region.bytes.get(), length);
     }
   }
 

@@ -14,6 +14,7 @@ constexpr const char* kFitsMemory = "small enough for the memory there is";
 const char* Expected(Arg kind) {
   switch (kind) {
     case Arg::kInt:
+    case Arg::kReceive:
       return "an integer from -2147483648 to 2147483647";
     case Arg::kUnsigned:
       return "an integer from 0 to 4294967295";

@@ -24,6 +24,10 @@ class Keeper {
   virtual void* Keep(napi_env env, napi_value array, void* data, size_t length, Flow flow,
                      bool payload) = 0;
 
+  // Keeps in every region of output what its array holds now: the kernel may write less than it
+  // says.
+  virtual void KeepContents(napi_env env) = 0;
+
   // Returns room for os::kVectors of them; null if there is no memory.
   virtual struct iovec* KeepVectors() = 0;
 };
@@ -103,6 +107,8 @@ class Arguments {
         return Integer(parameter, INT32_MIN, INT32_MAX) && KnownFcntl(parameter);
       case kIoctl:
         return Integer(parameter, 0, UINT32_MAX) && KnownIoctl(parameter);
+      case kReceive:
+        return Integer(parameter, INT32_MIN, INT32_MAX) && ReceiveFlags();
       case kIn:
         return Region(parameter, Flow::kIn);
       case kOut:
@@ -209,6 +215,12 @@ class Arguments {
     if (bytes->data != nullptr || bytes->length == 0) return true;
     RefuseKeep(parameter, value);
     return false;
+  }
+
+  bool ReceiveFlags() {
+    if (keeper_ != nullptr && (call_.args[filled_ - 1] & MSG_TRUNC) != 0)
+      keeper_->KeepContents(env_);
+    return true;
   }
 
   [[gnu::cold]] void RefuseType(const os::Parameter& parameter, napi_value value);

@@ -32,6 +32,7 @@ enum class Arg : unsigned char {
   kEpollEvent,  // struct epoll_event *: events, data
   kFcntl,       // int: a command whose third argument is not a pointer
   kIoctl,       // unsigned long: a request whose argument's size is known
+  kReceive,     // int: MSG_ flags; with MSG_TRUNC the result may count bytes that were not written
 
   kLength,    // size_t: the length of the bytes before it
   kCapacity,  // socklen_t *: the same, and where the kernel says how much it used

@@ -55,6 +55,7 @@ constexpr CallSpec Measure(const char* name, long number, Parameter a = {}, Para
 
 constexpr Parameter kFd = {kInt, "fd", 0};
 constexpr Parameter kFlags = {kInt, "flags", 0};
+constexpr Parameter kReceiveFlags = {kReceive, "flags", 0};
 constexpr Parameter kNothing = {kNull, "", 0};
 constexpr Parameter kItsLength = {kLength, "", 0};
 constexpr Parameter kItsCapacity = {kCapacity, "", 0};
@@ -72,10 +73,10 @@ inline constexpr CallSpec kCalls[] = {
     Value("write", SYS_write, kFd, {kIn, "data"}, kItsLength),
     Fill("readv", SYS_readv, kFd, {kVectorOut, "buffers"}),
     Value("writev", SYS_writev, kFd, {kVectorIn, "data"}),
-    Fill("recv", SYS_recvfrom, kFd, {kOut, "buffer"}, kItsLength, kFlags, kNothing, kNothing),
+    Fill("recv", SYS_recvfrom, kFd, {kOut, "buffer"}, kItsLength, kReceiveFlags, kNothing, kNothing),
     Value("send", SYS_sendto, kFd, {kIn, "data"}, kItsLength, kFlags, kNothing, kNothing),
     Value("sendto", SYS_sendto, kFd, {kIn, "data"}, kItsLength, kFlags, {kIn, "address"}, kItsLength),
-    {"recvmsg", SYS_recvmsg, {kFd, {kMessageOut, "message"}, kFlags}, false, true, ReceiveMessage},
+    {"recvmsg", SYS_recvmsg, {kFd, {kMessageOut, "message"}, kReceiveFlags}, false, true, ReceiveMessage},
     Value("sendmsg", SYS_sendmsg, kFd, {kMessageIn, "message"}, kFlags),
     Value("shutdown", SYS_shutdown, kFd, {kInt, "how"}),
     Value("close", SYS_close, kFd),

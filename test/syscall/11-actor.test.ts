@@ -114,6 +114,35 @@ test('what comes back is written just before the promise settles, and only what 
   );
 });
 
+for (const [what, receive] of [
+  ['recv', (actor, fd, bytes, flags) => actor.recv(fd, bytes, flags)],
+  [
+    'recvmsg',
+    async (actor, fd, bytes, flags) =>
+      (await actor.recvmsg(fd, { buffers: [bytes.subarray(0, 100), bytes.subarray(100)] }, flags))
+        .length,
+  ],
+] as const satisfies [
+  string,
+  (actor: sys.Actor, fd: number, bytes: Uint8Array, flags: number) => Promise<number>,
+][]) {
+  // tcp(7): TCP throws such bytes away, and they count. A buffer this long is no memory that malloc() has just cleared.
+  test(`${what}() with MSG_TRUNC: bytes that TCP counts and does not write are not there`, async (t) => {
+    const actor = await actorOf(t);
+    const { client, server } = connected(ownedBy(t));
+    sys.write(client, 'x'.repeat(1000));
+    for (const flags of [sys.MSG_TRUNC | sys.MSG_PEEK, sys.MSG_TRUNC]) {
+      const bytes = new Uint8Array(512).fill(0xaa);
+      t.is(await receive(actor, server, bytes, flags), 512);
+      t.true(
+        bytes.every((byte) => byte === 0xaa),
+        'the buffer is as it was',
+      );
+    }
+    t.is(sys.ioctl(server, sys.SIOCINQ), 1000 - 512, 'they were thrown away');
+  });
+}
+
 test('an error is the same as of the call itself', async (t) => {
   const actor = await actorOf(t);
   const direct = t.throws(() => sys.listen(-1, 1)) as sys.SyscallError;
