@@ -1,8 +1,15 @@
 import { bpf_iter_create } from './bpf.js';
-import { type Call, failure, type Invoke, roomFor, type SyscallFunction } from './call.js';
+import {
+  type Call,
+  callSite,
+  failure,
+  type Invoke,
+  roomFor,
+  type SyscallFunction,
+} from './call.js';
 import * as descriptor from './descriptor.js';
 import * as directory from './directory.js';
-import { AbortError, argumentError, CANCELLED, SyscallError } from './error.js';
+import { AbortError, argumentError, type CallSite, CANCELLED, SyscallError } from './error.js';
 import * as message from './message.js';
 import { type NativeActor, native } from './native.js';
 import * as process from './process.js';
@@ -85,7 +92,7 @@ export type ActorCalls = {
 /** A call that is queued or under way, and whose promise it is. */
 interface Pending<A extends unknown[], R> {
   readonly row: Call<A, R>;
-  readonly args: A;
+  readonly site: CallSite;
   readonly room: Uint8Array;
   readonly signal: AbortSignal | undefined;
   readonly cancel: (() => void) | undefined;
@@ -151,14 +158,19 @@ function cancelled(
 
 /** Tells the promise of a call how that ended. */
 function settle(pending: Pending<unknown[], unknown>, result: number, actor: string): void {
-  const { row, args, room, signal, cancel, resolve, reject } = pending;
+  const { row, site, room, signal, cancel, resolve, reject } = pending;
   if (signal && cancel) cancelsOf(signal).delete(cancel);
-  if (result >= 0) {
-    resolve(row.leave === undefined ? result : row.leave(result, room));
-    return;
+  try {
+    if (result >= 0) {
+      resolve(row.leave === undefined ? result : row.leave(result, room));
+      return;
+    }
+    const error = failure(row, result, site, room);
+    reject(error.code === CANCELLED ? cancelled(row, signal, actor) : error);
+  } catch (error) {
+    // Nobody else would hear of it: the addon calls this, for one call after the other.
+    reject(error as Error);
   }
-  const error = failure(row, result, args, room);
-  reject(error.code === CANCELLED ? cancelled(row, signal, actor) : error);
 }
 
 /** An actor's thread without its calls; see Actor. */
@@ -213,6 +225,7 @@ class ActorThread implements AsyncDisposable {
       const room = roomFor(row, args);
       handed = args;
       row.enter?.(hand, room, ...args);
+      const site = callSite(row, args);
       const id = ++this.#lastId;
       // Written out: a spread goes a slower way into the addon.
       const [a, b, c, d, e, f] = handed;
@@ -222,7 +235,7 @@ class ActorThread implements AsyncDisposable {
         throw cancelled(row, signal, this.name);
       const cancel = signal && ((): void => this.#thread.cancel(id));
       if (signal && cancel) cancelsOf(signal).add(cancel);
-      const pending: Pending<A, R> = { row, args, room, signal, cancel, resolve, reject };
+      const pending: Pending<A, R> = { row, site, room, signal, cancel, resolve, reject };
       this.#pending.set(id, pending as unknown as Pending<unknown[], unknown>);
     });
   }

@@ -18,7 +18,7 @@ export interface Call<A extends unknown[], R> {
   readonly enter?: (invoke: Invoke, room: Uint8Array, ...args: A) => number;
   /** The result, from the kernel's and from what it wrote. Left out: the kernel's. */
   readonly leave?: (result: number, room: Uint8Array) => R;
-  /** What the call was about, for its error. Left out: the first argument is the descriptor. */
+  /** What the call is about, for its error. Left out: the first argument is the descriptor. */
   readonly site?: (...args: A) => CallSite;
 }
 
@@ -29,14 +29,26 @@ export interface SyscallFunction<A extends unknown[], R> {
   readonly row: (...args: A) => Call<A, R>;
 }
 
+/**
+ * What a call is about. To be asked for right after the row's `enter`: what an argument holds may be another thing later.
+ */
+export function callSite<A extends unknown[], R>({ site }: Call<A, R>, args: A): CallSite {
+  if (site === undefined) return { fd: args[0] as number };
+  try {
+    return site(...args);
+  } catch {
+    // A getter that answered once and now throws: what the kernel has to say counts more.
+    return {};
+  }
+}
+
 /** The error of a call, with what it was about. */
 export function failure<A extends unknown[], R>(
   call: Call<A, R>,
   errno: number,
-  args: A,
+  site: CallSite,
   room: Uint8Array,
 ): SyscallError {
-  const site = call.site === undefined ? { fd: args[0] as number } : call.site(...args);
   return new SyscallError(syscallOf(call, room), errno, site);
 }
 
@@ -71,7 +83,7 @@ export function define<A extends unknown[], R>(call: Call<A, R>): SyscallFunctio
   const kernel = native[call.name] as Invoke;
   const fixed = typeof size === 'number' ? new Uint8Array(size) : undefined;
   const failed = (result: number, args: unknown[], room: Uint8Array): Error => {
-    const error = failure(call, result, args as A, room);
+    const error = failure(call, result, callSite(call, args as A), room);
     // The stack begins at who made the call.
     Error.captureStackTrace(error, run);
     return error;

@@ -4,7 +4,7 @@ import * as sys from '../../src/syscall/sys.js';
 import { actorOf, blockedIn, promptly } from '../fixture/actors.js';
 import { ownedBy, test, threads } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
-import { awaitEvents, connected, listening, tcp } from '../fixture/sockets.js';
+import { awaitEvents, connected, listening, refusing, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 perFamily('a conversation: each end on an actor of its own', async (t, family) => {
@@ -150,6 +150,72 @@ test('an error is the same as of the call itself', async (t) => {
   t.true(error instanceof sys.SyscallError);
   t.is(error.message, direct.message);
   t.deepEqual({ ...error }, { ...direct });
+});
+
+for (const [what, change] of [
+  ['that changed', { address: '192.0.2.1', port: 2 }],
+  ['that is none any more', { address: 5, port: Symbol('port') }],
+] as const) {
+  test(`an error names the address that was asked for, not one ${what}`, async (t) => {
+    const actor = await actorOf(t);
+    const owned = ownedBy(t);
+    const { address, port } = refusing(owned);
+    const given = { address, port };
+    const connecting = actor.connect(tcp(owned), given);
+    const others = [actor.gettid(), actor.gettid()];
+    Object.assign(given, change);
+    t.like(await t.throwsAsync(promptly(connecting)), { code: 'ECONNREFUSED', address, port });
+    t.is(new Set(await promptly(Promise.all(others))).size, 1);
+    t.is(actor.outstanding, 0);
+  });
+}
+
+test('an address that answers once: the error of the call is told, and so are the results of others', async (t) => {
+  const actor = await actorOf(t);
+  const owned = ownedBy(t);
+  const { address, port } = refusing(owned);
+  let asked = 0;
+  const once = {
+    address,
+    get port() {
+      if (asked++ > 0) throw new Error('asked twice');
+      return port;
+    },
+  };
+  const to = { data: [Uint8Array.of(1)], address: once };
+  const calls = [
+    actor.connect(tcp(owned), once),
+    actor.sendmsg(tcp(owned), {
+      get data() {
+        asked = 0;
+        return to.data;
+      },
+      address: once,
+    }),
+    ...Array.from({ length: 5 }, () => actor.gettid()),
+  ];
+  const settled = await promptly(Promise.allSettled(calls));
+  t.is(Reflect.get((settled[0] as PromiseRejectedResult).reason, 'code'), 'ECONNREFUSED');
+  t.is(Reflect.get((settled[1] as PromiseRejectedResult).reason, 'code'), 'EPIPE');
+  t.true(settled.slice(2).every(({ status }) => status === 'fulfilled'));
+  t.is(actor.outstanding, 0);
+});
+
+test('an answer that cannot be read rejects its own promise, and no other', async (t) => {
+  const actor = await actorOf(t);
+  const prototype = DataView.prototype;
+  const { getBigInt64 } = prototype;
+  t.teardown(() => Object.assign(prototype, { getBigInt64 }));
+  const calls = [actor.clock_gettime(sys.CLOCK_MONOTONIC), actor.gettid()];
+  Object.assign(prototype, {
+    getBigInt64() {
+      throw new Error('unreadable');
+    },
+  });
+  const settled = await promptly(Promise.allSettled(calls));
+  t.like(settled[0], { status: 'rejected', reason: { message: 'unreadable' } });
+  t.is(settled[1]?.status, 'fulfilled');
+  t.is(actor.outstanding, 0);
 });
 
 const loose = (actor: sys.Actor) =>
