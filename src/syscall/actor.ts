@@ -9,7 +9,7 @@ import {
 } from './call.js';
 import * as descriptor from './descriptor.js';
 import * as directory from './directory.js';
-import { AbortError, argumentError, type CallSite, CANCELLED, SyscallError } from './error.js';
+import { AbortError, argumentError, CANCELLED, type CallSite, SyscallError } from './error.js';
 import * as message from './message.js';
 import { type NativeActor, native } from './native.js';
 import * as process from './process.js';

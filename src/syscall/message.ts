@@ -5,9 +5,9 @@ import { argumentError } from './error.js';
 import {
   ADDRESS_CAPACITY,
   decodeAddress,
-  encodeAddress,
   type SocketAddress,
   siteOf,
+  sockaddrOf,
 } from './sockaddr.js';
 
 /** One control message: SCM_RIGHTS, SCM_TIMESTAMPNS, IP_TTL, ... (cmsg(3)). */
@@ -105,7 +105,7 @@ export const sendmsg = define<[fd: number, message: OutgoingMessage, flags?: num
       fd,
       data,
       control === undefined ? null : encodeControl(control),
-      address === undefined ? null : encodeAddress(address),
+      address === undefined ? null : sockaddrOf(address),
       flags,
     ),
   site: (fd, message) => siteOf(fd, message.address),

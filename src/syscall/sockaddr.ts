@@ -74,8 +74,14 @@ let last = { address: '', port: -1, sockaddr: new Uint8Array() };
 
 /** An address as struct sockaddr_in or sockaddr_in6. Bytes pass through: any other family is laid out by the caller. */
 export function encodeAddress(address: SocketAddress | Uint8Array): Uint8Array {
+  return address instanceof Uint8Array ? address : sockaddrOf(address).slice();
+}
+
+/** The same for a call, which reads the bytes and lets go of them: they may be those of another call. */
+export function sockaddrOf(address: SocketAddress | Uint8Array): Uint8Array {
   if (address instanceof Uint8Array) return address;
-  if (typeof address?.address !== 'string') {
+  const text = address?.address;
+  if (typeof text !== 'string') {
     throw argumentError(
       'address',
       '{address: string, port: number} or the bytes of a sockaddr',
@@ -86,15 +92,15 @@ export function encodeAddress(address: SocketAddress | Uint8Array): Uint8Array {
   if (typeof port !== 'number' || !Number.isInteger(port) || port < 0 || port > 65535) {
     throw argumentError('port', 'an integer from 0 to 65535', port);
   }
-  if (address.address === last.address && port === last.port) return last.sockaddr;
-  const sockaddr = parse(address.address).slice();
+  if (text === last.address && port === last.port) return last.sockaddr;
+  const sockaddr = parse(text).slice();
   sockaddr[2] = port >> 8;
   sockaddr[3] = port & 255;
-  last = { address: address.address, port, sockaddr };
+  last = { address: text, port, sockaddr };
   return sockaddr;
 }
 
-const text = new TextDecoder();
+const utf8 = new TextDecoder();
 
 const at = (bytes: Uint8Array, i: number): number => bytes[i] ?? 0;
 
@@ -131,18 +137,20 @@ export function decodeAddress(sockaddr: Uint8Array, length = sockaddr.length): S
   if (family === AF_UNIX) {
     const path = sockaddr.subarray(2, length);
     const end = path.indexOf(0);
-    return { address: text.decode(end < 0 ? path : path.subarray(0, end)), port: 0 };
+    return { address: utf8.decode(end < 0 ? path : path.subarray(0, end)), port: 0 };
   }
   return { address: '', port: 0 };
 }
 
-/** For an error: where a call was going, as far as that can be said. */
+/**
+ * For an error: where a call was going, as far as that can be said. It is the address that `sockaddrOf` was last given: the
+ * caller's object may answer another thing when it is asked again.
+ */
 export function siteOf(
   fd: number,
-  address: unknown,
+  given: SocketAddress | Uint8Array | undefined,
 ): { fd: number; address?: string; port?: number } {
-  if (address instanceof Uint8Array || address === null || typeof address !== 'object')
-    return { fd };
-  const { address: host, port } = address as SocketAddress;
-  return { fd, address: host, port };
+  if (given === undefined || given instanceof Uint8Array) return { fd };
+  const { address, port } = last;
+  return { fd, address, port };
 }

@@ -12,9 +12,9 @@ import { argumentError } from './error.js';
 import {
   ADDRESS_CAPACITY,
   decodeAddress,
-  encodeAddress,
   type SocketAddress,
   siteOf,
+  sockaddrOf,
 } from './sockaddr.js';
 
 /** A new descriptor and the address at its other end. */
@@ -69,7 +69,7 @@ export const socketpair = define<
 /** `int bind(int sockfd, const struct sockaddr *addr, socklen_t addrlen)`. */
 export const bind = define<[fd: number, address: SocketAddress | Uint8Array], void>({
   name: 'bind',
-  enter: (invoke, _room, fd, address) => invoke(fd, encodeAddress(address)),
+  enter: (invoke, _room, fd, address) => invoke(fd, sockaddrOf(address)),
   leave: nothing,
   site: siteOf,
 });
@@ -109,7 +109,7 @@ export const accept = choose<[fd: number, flags?: number], Accepted>('accept', (
  */
 export const connect = define<[fd: number, address: SocketAddress | Uint8Array], void>({
   name: 'connect',
-  enter: (invoke, _room, fd, address) => invoke(fd, encodeAddress(address)),
+  enter: (invoke, _room, fd, address) => invoke(fd, sockaddrOf(address)),
   leave: nothing,
   site: siteOf,
 });
@@ -128,7 +128,7 @@ export const sendto = define<
 >({
   name: 'sendto',
   enter: (invoke, _room, fd, data, flags, address) =>
-    invoke(fd, encodeData(data), flags, encodeAddress(address)),
+    invoke(fd, encodeData(data), flags, sockaddrOf(address)),
   site: (fd, _data, _flags, address) => siteOf(fd, address),
 });
 

@@ -1,7 +1,7 @@
 import * as sys from '../../src/syscall/sys.js';
 import { macro, ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
-import { connected, ipv6, listening, tcp } from '../fixture/sockets.js';
+import { connected, ipv6, listening, refusing, tcp } from '../fixture/sockets.js';
 
 perFamily('socket(): a descriptor of the kind asked for', (t, family) => {
   const owned = ownedBy(t);
@@ -124,6 +124,44 @@ for (const [address, port] of endpoints) {
     t.deepEqual(sys.decodeAddress(sys.encodeAddress({ address, port })), { address, port });
   });
 }
+
+const endpoint = { address: '127.0.0.1', port: 9 };
+const encoded = Buffer.from([2, 0, 0, 9, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+
+test("encodeAddress(): the bytes are the caller's to change and to give away", (t) => {
+  const bytes = sys.encodeAddress(endpoint);
+  bytes.fill(255);
+  t.deepEqual(Buffer.from(sys.encodeAddress(endpoint)), encoded);
+  const given = sys.encodeAddress(endpoint);
+  structuredClone(given, { transfer: [given.buffer as ArrayBuffer] });
+  t.deepEqual(Buffer.from(sys.encodeAddress(endpoint)), encoded);
+});
+
+test('encodeAddress(): an address that changes as it is read is read once, and no other is harmed', (t) => {
+  let turn = 0;
+  const changing = {
+    port: 9,
+    get address() {
+      return turn++ === 0 ? '127.0.0.2' : '127.0.0.1';
+    },
+  };
+  t.is(sys.decodeAddress(sys.encodeAddress(changing)).address, '127.0.0.2');
+  t.deepEqual(Buffer.from(sys.encodeAddress(endpoint)), encoded);
+});
+
+test('connect(): an address that changes as it is read: the error names the one that was used', (t) => {
+  const owned = ownedBy(t);
+  const { address, port } = refusing(owned);
+  let turn = 0;
+  const changing = {
+    address,
+    get port() {
+      return turn++ === 0 ? port : 1;
+    },
+  };
+  const error = t.throws(() => sys.connect(tcp(owned), changing), { code: 'ECONNREFUSED' });
+  t.like(error, { address, port });
+});
 
 const cut: [what: string, bytes: Uint8Array, length: number, address: string][] = [
   ['nothing', new Uint8Array(), 0, ''],
