@@ -220,12 +220,12 @@ class ActorThread implements AsyncDisposable {
       const args = rest as A;
       const signal = signalIn(rest);
       const row: Call<A, R> = fn.row(...args);
-      if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
-
       const room = roomFor(row, args);
       handed = args;
       row.enter?.(hand, room, ...args);
       const site = callSite(row, args);
+      // Asked when all has been read: reading an argument can run code, and that can abort.
+      if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
       const id = ++this.#lastId;
       // Written out: a spread goes a slower way into the addon.
       const [a, b, c, d, e, f] = handed;
@@ -237,6 +237,8 @@ class ActorThread implements AsyncDisposable {
       if (signal && cancel) cancelsOf(signal).add(cancel);
       const pending: Pending<A, R> = { row, site, room, signal, cancel, resolve, reject };
       this.#pending.set(id, pending as unknown as Pending<unknown[], unknown>);
+      // The addon has read the elements of arrays, which may be getters too.
+      if (signal?.aborted) this.#thread.cancel(id);
     });
   }
 }

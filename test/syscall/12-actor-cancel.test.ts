@@ -149,6 +149,51 @@ test('aborted before it was asked for: no call is made', async (t) => {
   t.deepEqual(sys.poll([{ fd: server, events: sys.POLLIN }], 0), [{ fd: server, revents: 0 }]);
 });
 
+const abortingArguments: [
+  what: string,
+  call: (actor: sys.Actor, fd: number, abort: AbortController) => Promise<unknown>,
+][] = [
+  [
+    'a message',
+    (actor, fd, { abort, signal }) =>
+      actor.recvmsg(
+        fd,
+        {
+          get buffers() {
+            abort();
+            return [new Uint8Array(1)];
+          },
+        },
+        0,
+        { signal },
+      ),
+  ],
+  [
+    'an array',
+    (actor, fd, { abort, signal }) => {
+      const buffers = Object.defineProperty([new Uint8Array(1)], 0, {
+        get() {
+          abort();
+          return new Uint8Array(1);
+        },
+      });
+      return actor.readv(fd, buffers, { signal });
+    },
+  ],
+];
+
+for (const [what, call] of abortingArguments) {
+  test(`aborted while its arguments are read, by ${what}: it ends`, async (t) => {
+    const actor = await actorOf(t);
+    const controller = new AbortController();
+    const bound = { abort: () => controller.abort('read'), signal: controller.signal };
+    const pending = call(actor, silent(ownedBy(t)), bound);
+    const error = await t.throwsAsync(promptly(pending), { name: 'AbortError' });
+    t.is(error?.cause as unknown, 'read');
+    t.is(actor.outstanding, 0);
+  });
+}
+
 test('aborted while it waits its turn: it ends at once, the call before it goes on', async (t) => {
   const actor = await actorOf(t);
   const owned = ownedBy(t);
