@@ -218,38 +218,49 @@ void Actor::Cancel(const Napi::CallbackInfo& info) {
 void Actor::StopMethod(const Napi::CallbackInfo&) {
   if (thread_ == nullptr) return;
   thread_->Stop();
-  Deliver(env_);
+  Napi::HandleScope scope(env_);
+  napi_value thrown = Deliver(env_);
   Close();
+  if (thrown != nullptr) napi_throw(env_, thrown);
 }
 
 void Actor::OnDone(napi_env env, napi_value, void* context, void*) {
   // Without an environment the clean-up hook has already taken the jobs.
-  if (env != nullptr) static_cast<Actor*>(context)->Deliver(env);
+  if (env == nullptr) return;
+  Napi::HandleScope scope(env);
+  napi_value thrown = static_cast<Actor*>(context)->Deliver(env);
+  // Above is nobody who could catch it.
+  if (thrown != nullptr) napi_fatal_exception(env, thrown);
 }
 
-void Actor::Deliver(napi_env env) {
-  if (thread_ == nullptr) return;
-  Napi::HandleScope scope(env);
+// Returns what `done` threw first, if it did: that takes nothing from the calls that come after.
+napi_value Actor::Deliver(napi_env env) {
+  if (thread_ == nullptr) return nullptr;
   // Taken away meanwhile: a call of `done` may end in stop(), and that delivers too.
   std::vector<os::Job*> taken = std::move(spare_);
   taken.clear();
   thread_->TakeDone(taken);
   napi_value receiver = Value();
-  bool alive = true;
+  napi_value first = nullptr;
   for (os::Job* job : taken) {
     std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
     submission->CopyBack(env);
     submission->Release(env);
     if (--outstanding_ == 0) Let();
-    if (!alive) continue;
     napi_value arguments[2] = {};
     napi_create_int64(env, static_cast<int64_t>(submission->id), &arguments[0]);
     arguments[1] = ToNumber(env, submission->call.result);
     napi_value ignored = nullptr;
-    // It fails where the environment is on its way out.
-    alive = napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored) == napi_ok;
+    // Where the environment is on its way out it fails without an exception.
+    napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored);
+    bool threw = false;
+    napi_value thrown = nullptr;
+    if (napi_is_exception_pending(env, &threw) != napi_ok || !threw) continue;
+    napi_get_and_clear_last_exception(env, &thrown);
+    if (first == nullptr) first = thrown;
   }
   spare_ = std::move(taken);
+  return first;
 }
 
 // Stops the thread and drops what it held, without calling JavaScript. Idempotent.

@@ -18,7 +18,9 @@ namespace closewait::glue {
 //
 // `call` is an index into the rows of os::kCalls. The bytes of a submitted call are copied, so that
 // JavaScript may move or free its arrays while the thread blocks; output is copied back just before
-// `done`. An actor with calls out keeps the event loop alive; one without does not.
+// `done`. What `done` throws is thrown when it has been called for all that is there: by stop(), or
+// as an uncaught exception. An actor with calls out keeps the event loop alive; one without does
+// not.
 class Actor final : public Napi::ObjectWrap<Actor> {
  public:
   static void Export(Napi::Env env, Napi::Object exports);
@@ -35,7 +37,7 @@ class Actor final : public Napi::ObjectWrap<Actor> {
 
   void Hold();
   void Let();
-  void Deliver(napi_env env);
+  napi_value Deliver(napi_env env);
   void Close();
   static void OnDone(napi_env env, napi_value callback, void* context, void* data);
   static void OnEnvironmentEnd(void* self);

@@ -249,3 +249,45 @@ test('an actor with a call under way is not collected', (t) => {
   t.is(ended.stdout, '1');
   t.is(ended.status, 0);
 });
+
+/** The addon's actor by itself: what is told of a call here throws, each time. */
+const THROWING = `
+  const { native } = await import(new URL('native.js', SYS).href);
+  let told = 0;
+  const actor = new native.Actor(() => {
+    told++;
+    throw new Error('not told');
+  });
+  actor.start('actor', -1);
+  const [from] = sys.pipe2();
+  const queue = (call, ...args) => {
+    for (const id of [1, 2, 3]) actor.submit(id, native.calls.indexOf(call), ...args);
+  };
+`;
+
+ends(
+  'one call whose end cannot be told takes nothing from the next; stop() throws it',
+  `${THROWING}
+   queue('read', from, new Uint8Array(1));
+   try {
+     actor.stop();
+   } catch ({ message }) {
+     process.stdout.write(\`\${message}, told \${told}\`);
+   }`,
+  0,
+  '',
+  'not told, told 3',
+);
+
+ends(
+  'and where nobody stops the actor it is an uncaught exception',
+  `${THROWING}
+   let caught = 0;
+   process.on('uncaughtException', () => caught++);
+   queue('gettid');
+   while (told < 3 || caught === 0) await new Promise(setImmediate);
+   process.stdout.write(\`told \${told}\`);`,
+  0,
+  '',
+  'told 3',
+);
