@@ -1,5 +1,6 @@
 #include "arguments.h"
 
+#include "environment.h"
 #include "throw.h"
 
 namespace closewait::glue {
@@ -58,12 +59,24 @@ bool Arguments::IsDetached(napi_value array) {
          napi_is_detached_arraybuffer(env_, buffer, &detached) == napi_ok && detached;
 }
 
+// Whether its buffer was detached, or was made too short for it: to Node-API, an empty array.
+bool Arguments::IsGone(napi_value array) {
+  napi_value keys = EnvironmentOf(env_).typed_array_keys.Value();
+  napi_value result = nullptr;
+  if (napi_call_function(env_, array, keys, 0, nullptr, &result) == napi_ok) return false;
+  napi_get_and_clear_last_exception(env_, &result);
+  return true;
+}
+
 void Arguments::RefuseView(const Parameter& parameter, napi_value value, bool is_array) {
   const char* call = call_.spec->name;
   if (!is_array) {
     ThrowType(env_, call, parameter.name, "a typed array", value);
   } else if (IsDetached(value)) {
     ThrowType(env_, call, parameter.name, "a typed array that is not detached", value);
+  } else if (IsGone(value)) {
+    ThrowType(env_, call, parameter.name, "a typed array that its buffer is long enough for",
+              value);
   } else {
     ThrowRange(env_, call, parameter.name, "as long as what the kernel writes there", value);
   }

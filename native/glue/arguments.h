@@ -201,7 +201,7 @@ class Arguments {
     }
     bytes->length = elements * ElementSize(type);
     size_t minimum = ioctl_size_ != 0 ? ioctl_size_ : parameter.minimum;
-    if (bytes->length < minimum || (bytes->length == 0 && IsDetached(value))) {
+    if (bytes->length < minimum || (bytes->length == 0 && IsGone(value))) {
       RefuseView(parameter, value, true);
       return false;
     }
@@ -228,6 +228,7 @@ class Arguments {
   bool KnownFcntl(const os::Parameter& parameter);
   bool KnownIoctl(const os::Parameter& parameter);
   [[gnu::cold]] bool IsDetached(napi_value array);
+  [[gnu::cold]] bool IsGone(napi_value array);
   [[gnu::cold]] void RefuseView(const os::Parameter& parameter, napi_value value, bool is_array);
   [[gnu::cold]] void RefuseKeep(const os::Parameter& parameter, napi_value value);
   bool String(const os::Parameter& parameter);

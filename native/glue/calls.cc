@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "arguments.h"
+#include "environment.h"
 #include "throw.h"
 
 namespace closewait::glue {
@@ -30,21 +31,6 @@ napi_value Enter(napi_env env, napi_callback_info info) {
 
 using os::Arg;
 using os::CallSpec;
-
-constexpr int kMostValues = 6;
-
-struct Page {
-  int32_t result;
-  int32_t values[kMostValues];
-  uint32_t length;
-};
-
-// The page of this environment.
-struct Gates {
-  Page* page = nullptr;
-  size_t size = 0;
-  Napi::Reference<Napi::ArrayBuffer> buffer;
-};
 
 constexpr bool IsPointer(Arg kind) {
   return kind == Arg::kIn || kind == Arg::kOut || kind == Arg::kInOut || kind == Arg::kString;
@@ -90,26 +76,26 @@ template <int kRow, size_t kAt>
 
 // Whether what begins at `start` lies on the page: a string with its end, or bytes that are as many
 // as the kernel may write.
-[[gnu::always_inline]] inline bool Fits(const Gates& gates, const os::Parameter& parameter,
-                                        uint32_t start) {
-  if (start < sizeof(Page) || start > gates.size) return false;
-  size_t room = gates.size - start;
+[[gnu::always_inline]] inline bool Fits(const Environment& environment,
+                                        const os::Parameter& parameter, uint32_t start) {
+  if (start < sizeof(Page) || start > environment.page_size) return false;
+  size_t room = environment.page_size - start;
   if (parameter.kind == Arg::kString) {
-    return memchr(reinterpret_cast<const char*>(gates.page) + start, '\0', room) != nullptr;
+    return memchr(reinterpret_cast<const char*>(environment.page) + start, '\0', room) != nullptr;
   }
-  uint32_t length = gates.page->length;
+  uint32_t length = environment.page->length;
   return length >= parameter.minimum && length <= room;
 }
 
 // Whether there is a page, and every pointer of the call would lead to it.
 template <int kRow>
-[[gnu::always_inline]] inline bool Fits(const Gates& gates) {
+[[gnu::always_inline]] inline bool Fits(const Environment& environment) {
   constexpr const CallSpec& kSpec = os::kCalls[kRow];
-  if (gates.page == nullptr) return false;
+  if (environment.page == nullptr) return false;
   for (size_t i = 0; i < ParametersOf(kSpec); i++) {
     if (!IsPointer(kSpec.parameters[i].kind)) continue;
-    auto start = static_cast<uint32_t>(gates.page->values[PlaceOf(kSpec, i)]);
-    if (!Fits(gates, kSpec.parameters[i], start)) return false;
+    auto start = static_cast<uint32_t>(environment.page->values[PlaceOf(kSpec, i)]);
+    if (!Fits(environment, kSpec.parameters[i], start)) return false;
   }
   return true;
 }
@@ -117,21 +103,19 @@ template <int kRow>
 template <int kRow>
 napi_value Pass(napi_env env, napi_callback_info) {
   constexpr const CallSpec& kSpec = os::kCalls[kRow];
-  void* data = nullptr;
-  napi_get_instance_data(env, &data);
-  const Gates& gates = *static_cast<Gates*>(data);
-  if (gates.page == nullptr) return nullptr;  // nowhere to leave a result
-  if (!Fits<kRow>(gates)) {
-    gates.page->result = -EFAULT;
+  const Environment& environment = EnvironmentOf(env);
+  if (environment.page == nullptr) return nullptr;  // nowhere to leave a result
+  if (!Fits<kRow>(environment)) {
+    environment.page->result = -EFAULT;
     return nullptr;
   }
   os::Call call;
   [&]<size_t... kAt> [[gnu::always_inline]] (std::index_sequence<kAt...>) {
-    ((call.args[kAt] = ArgumentOf<kRow, kAt>(gates.page, call)), ...);
+    ((call.args[kAt] = ArgumentOf<kRow, kAt>(environment.page, call)), ...);
   }
   (std::make_index_sequence<ParametersOf(kSpec)>());
   os::Perform(kSpec, call);
-  gates.page->result = static_cast<int32_t>(call.result);
+  environment.page->result = static_cast<int32_t>(call.result);
   return nullptr;
 }
 
@@ -145,10 +129,10 @@ napi_value UsePage(napi_env env, napi_callback_info info) {
     ThrowType(env, "usePage", "page", "an ArrayBuffer with room for a page", buffer);
     return nullptr;
   }
-  auto* gates = Napi::Env(env).GetInstanceData<Gates>();
-  gates->buffer = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
-  gates->page = static_cast<Page*>(data);
-  gates->size = size;
+  Environment& environment = EnvironmentOf(env);
+  environment.page_buffer = Napi::Persistent(Napi::ArrayBuffer(env, buffer));
+  environment.page = static_cast<Page*>(data);
+  environment.page_size = size;
   return nullptr;
 }
 
@@ -156,6 +140,13 @@ void Set(napi_env env, Napi::Object object, const char* name, napi_callback call
   napi_value function = nullptr;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
   object.Set(name, Napi::Value(env, function));
+}
+
+Napi::Function TypedArrayKeys(Napi::Env env) {
+  Napi::Value bytes = env.Global().Get("Uint8Array").As<Napi::Object>().Get("prototype");
+  napi_value arrays = nullptr;
+  napi_get_prototype(env, bytes, &arrays);
+  return Napi::Object(env, arrays).Get("keys").As<Napi::Function>();
 }
 
 template <int kRow>
@@ -185,7 +176,7 @@ void ExportCalls(Napi::Env env, Napi::Object exports) {
     (ExportRow<kRow>(env, exports, gates, names), ...);
   }
   (std::make_integer_sequence<int, os::kCallCount>());
-  env.SetInstanceData(new Gates());
+  env.SetInstanceData(new Environment{.typed_array_keys = Napi::Persistent(TypedArrayKeys(env))});
   Set(env, exports, "usePage", UsePage);
   exports.Set("gates", gates);
   exports.Set("calls", names);

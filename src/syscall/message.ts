@@ -133,7 +133,7 @@ export const recvmsg = define<[fd: number, into: IncomingBuffers, flags?: number
       invoke(
         fd,
         buffers,
-        room.subarray(NAME_END),
+        room.length === NAME_END ? null : room.subarray(NAME_END),
         room.subarray(LENGTHS, NAME_END),
         room.subarray(0, LENGTHS),
         flags,

@@ -694,6 +694,18 @@ const misuse: Misuse[] = [
     'path must be a string without NUL, received "a\\u0000b"',
   ],
   [
+    'an array whose buffer has become too short for it',
+    () => loose['read']?.(-1, cutOff()),
+    'TypeError',
+    'read: buffer must be a typed array that its buffer is long enough for, received a typed array of 0 elements',
+  ],
+  [
+    'such an array where the kernel wants a struct',
+    () => loose['setsockopt']?.(-1, 1, 1, cutOff()),
+    'TypeError',
+    'setsockopt: value must be a typed array that its buffer is long enough for, received a typed array of 0 elements',
+  ],
+  [
     'half a filter',
     () => loose['attachFilter']?.(-1, new Uint8Array(12)),
     'RangeError',
@@ -718,6 +730,23 @@ function detached(): Uint8Array {
   structuredClone(bytes, { transfer: [bytes.buffer] });
   return bytes;
 }
+
+/** A view of what was behind the fourth byte of a buffer that now has four. */
+function cutOff(length?: number): Uint8Array {
+  const memory = Reflect.construct(ArrayBuffer, [8, { maxByteLength: 16 }]) as ArrayBuffer;
+  const bytes = new Uint8Array(memory, 4, length ?? 4);
+  Reflect.get(memory, 'resize').call(memory, 4);
+  return bytes;
+}
+
+test('an empty array is none of these: read() of it is 0, at the end of a buffer too', (t) => {
+  const { client, server } = connected(ownedBy(t));
+  sys.write(client, 'x');
+  for (const empty of [new Uint8Array(), new Uint8Array(8).subarray(8), cutOff(0)]) {
+    t.is(sys.read(server, empty), 0);
+  }
+  t.is(sys.read(server, one()), 1);
+});
 
 for (const [what, call, name, message] of misuse) {
   test(`${what}: ${message}`, (t) => {

@@ -226,6 +226,10 @@ test('arguments that do not fit reject, they do not throw', async (t) => {
   await t.throwsAsync(async () => loose(actor)['read']?.('x'), { instanceOf: TypeError });
   await t.throwsAsync(async () => loose(actor)['close']?.(2 ** 40), { instanceOf: RangeError });
   await t.throwsAsync(async () => loose(actor)['poll']?.('x', 0), { instanceOf: Error });
+  const memory = Reflect.construct(ArrayBuffer, [8, { maxByteLength: 16 }]) as ArrayBuffer;
+  const cutOff = new Uint8Array(memory, 0, 8);
+  Reflect.get(memory, 'resize').call(memory, 4);
+  await t.throwsAsync(actor.read(-1, cutOff), { code: 'ERR_INVALID_ARG_TYPE' });
   await t.throwsAsync(async () => loose(actor)['close']?.(-1, { signal: {} }), {
     instanceOf: TypeError,
     message: /^signal must be an AbortSignal/,

@@ -1,0 +1,39 @@
+// What the addon keeps for an environment: the main thread's, or a worker's.
+#pragma once
+
+#include <napi.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace closewait::glue {
+
+inline constexpr int kMostValues = 6;
+
+// A call by its gate: see calls.h.
+struct Page {
+  int32_t result;
+  int32_t values[kMostValues];
+  uint32_t length;
+};
+
+struct Environment {
+  // The page in use, or null.
+  Page* page = nullptr;
+  size_t page_size = 0;
+  Napi::Reference<Napi::ArrayBuffer> page_buffer;
+
+  // %TypedArray%.prototype.keys as it was when the addon was loaded. It runs no code of anybody's,
+  // and throws if the array has lost its bytes, which Node-API does not tell: there it is an empty
+  // one.
+  Napi::FunctionReference typed_array_keys;
+};
+
+// The one of `env`; made by ExportCalls.
+inline Environment& EnvironmentOf(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Environment*>(data);
+}
+
+}  // namespace closewait::glue
