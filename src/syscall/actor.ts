@@ -1,3 +1,4 @@
+import { argumentError } from './argument.js';
 import { bpf_iter_create } from './bpf.js';
 import {
   type Call,
@@ -9,7 +10,7 @@ import {
 } from './call.js';
 import * as descriptor from './descriptor.js';
 import * as directory from './directory.js';
-import { AbortError, argumentError, CANCELLED, type CallSite, SyscallError } from './error.js';
+import { AbortError, CANCELLED, type CallSite, SyscallError } from './error.js';
 import * as message from './message.js';
 import { type NativeActor, native } from './native.js';
 import * as process from './process.js';

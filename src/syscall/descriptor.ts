@@ -1,7 +1,7 @@
 // Descriptors of any kind: read(2) to close(2), waiting for them, and owning them.
 
+import { argumentError } from './argument.js';
 import { choose, define, nothing, twoInts } from './call.js';
-import { argumentError } from './error.js';
 import { native } from './native.js';
 import { encodeData } from './socket.js';
 

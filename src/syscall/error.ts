@@ -1,5 +1,7 @@
 import { errnoName, errnoText } from './errno.js';
 
+export { argumentError } from './argument.js';
+
 /** What a failed call was about; only the parts that apply are there. */
 export interface CallSite {
   readonly fd?: number;
@@ -47,29 +49,6 @@ export class SyscallError extends Error {
     this.code = code;
     Object.assign(this, site);
   }
-}
-
-const NUMBERS = /^(an integer|a number|as long|AF_)/;
-const STRINGS = /^(an IPv4|a name|a string|a state)/;
-
-/**
- * The error of an argument that does not fit, in the words the addon uses for its own: a TypeError, or a RangeError where
- * the type is the one expected.
- */
-export function argumentError(what: string, expected: string, received: unknown): Error {
-  const plain = typeof received === 'number' || typeof received === 'string';
-  const range =
-    (typeof received === 'number' && NUMBERS.test(expected)) ||
-    (typeof received === 'string' && STRINGS.test(expected));
-  const shown = plain
-    ? JSON.stringify(received)
-    : received === null || received === undefined
-      ? String(received)
-      : `a value of type ${typeof received}`;
-  const message = `${what} must be ${expected}, received ${Number.isNaN(received) ? 'NaN' : shown}`;
-  return range
-    ? Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' })
-    : Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
 /** A call on an actor that was ended by its AbortSignal or by stopping the actor. Shaped like Node's own AbortError. */

@@ -1,7 +1,7 @@
 // sendmsg(2) and recvmsg(2): several buffers, an address and control data in one call.
 
+import { argumentError } from './argument.js';
 import { define } from './call.js';
-import { argumentError } from './error.js';
 import {
   ADDRESS_CAPACITY,
   decodeAddress,

@@ -1,5 +1,6 @@
 // Time, threads, namespaces and other processes.
 
+import { argumentError } from './argument.js';
 import { define, nothing } from './call.js';
 import {
   CLOCK_MONOTONIC,
@@ -10,7 +11,7 @@ import {
   WEXITED,
 } from './constants.js';
 import { encodePath, timespec } from './descriptor.js';
-import { argumentError, SyscallError } from './error.js';
+import { SyscallError } from './error.js';
 import { native } from './native.js';
 
 const nowhere = () => ({});

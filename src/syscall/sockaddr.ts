@@ -1,5 +1,5 @@
+import { argumentError } from './argument.js';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
-import { argumentError } from './error.js';
 import { native } from './native.js';
 
 /** An IPv4 or IPv6 endpoint. A link-local IPv6 address carries its interface's index: `fe80::1%2`. */

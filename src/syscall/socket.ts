@@ -1,5 +1,6 @@
 // Sockets: socket(2) to shutdown(2). One function, one entry into the kernel.
 
+import { argumentError } from './argument.js';
 import { choose, define, nothing, twoInts } from './call.js';
 import {
   BPF_MAXINSNS,
@@ -8,7 +9,6 @@ import {
   SO_GET_FILTER,
   SOL_SOCKET,
 } from './constants.js';
-import { argumentError } from './error.js';
 import {
   ADDRESS_CAPACITY,
   decodeAddress,
