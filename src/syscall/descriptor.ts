@@ -1,6 +1,6 @@
 // Descriptors of any kind: read(2) to close(2), waiting for them, and owning them.
 
-import { argumentError } from './argument.js';
+import { argumentError, checkInteger } from './argument.js';
 import { choose, define, nothing, twoInts } from './call.js';
 import { native } from './native.js';
 import { encodeData } from './socket.js';
@@ -120,17 +120,30 @@ export interface PollResult {
 }
 
 const POLLFD_LENGTH = 8;
+// As many descriptors as a process may have, unless fs.nr_open was raised.
+const POLL_LIMIT = 2 ** 20;
+
+/** A DataView would wrap what is too large, and ask for another descriptor than the caller. */
+function writePollfd(view: DataView, i: number, fd: number, events: number): void {
+  if ((fd | 0) !== fd) throw argumentError(`poll: fds[${i}].fd`, 'an integer of 32 bits', fd);
+  if (events < -(2 ** 15) || events >= 2 ** 16) {
+    throw argumentError(`poll: fds[${i}].events`, 'an integer of 16 bits', events);
+  }
+  view.setInt32(i * POLLFD_LENGTH, fd, true);
+  view.setInt16(i * POLLFD_LENGTH + 4, events, true);
+}
 
 function encodePollfds(room: Uint8Array, fds: readonly PollRequest[]): Uint8Array {
   const view = new DataView(room.buffer);
   // By index: forEach would pass over the holes of an array and leave descriptor 0 in their place.
-  for (let i = 0; i < fds.length; i++) {
+  for (let i = 0; i * POLLFD_LENGTH < room.length; i++) {
     const entry = fds[i];
-    if (entry === undefined || !Number.isInteger(entry?.fd) || !Number.isInteger(entry.events)) {
+    const fd = entry?.fd;
+    const events = entry?.events;
+    if (!Number.isInteger(fd) || !Number.isInteger(events)) {
       throw argumentError(`poll: fds[${i}]`, '{fd: integer, events: integer}', entry);
     }
-    view.setInt32(i * POLLFD_LENGTH, entry.fd, true);
-    view.setInt16(i * POLLFD_LENGTH + 4, entry.events, true);
+    writePollfd(view, i, fd as number, events as number);
   }
   return room;
 }
@@ -151,6 +164,7 @@ export const poll = define<[fds: readonly PollRequest[], timeoutMs: number], Pol
   name: hasPoll ? 'poll' : 'ppoll',
   room: (fds) => {
     if (!Array.isArray(fds)) throw argumentError('poll: fds', 'an array of {fd, events}', fds);
+    checkInteger('poll: fds.length', fds.length, 0, POLL_LIMIT);
     return fds.length * POLLFD_LENGTH;
   },
   enter: (invoke, room, fds, timeoutMs) =>

@@ -47,12 +47,32 @@ test('poll(): how a connection ends, bit by bit', (t) => {
   t.is(revents(), all | sys.POLLERR | sys.POLLHUP);
 });
 
+test('poll(): an array that grows as it is read counts as it was', (t) => {
+  const requests = [
+    { fd: -1, events: 0 },
+    { fd: -2, events: 0 },
+  ];
+  Object.defineProperty(requests, 0, {
+    get() {
+      requests.length = 9;
+      return { fd: -1, events: 0 };
+    },
+  });
+  t.deepEqual(sys.poll(requests, 0), [
+    { fd: -1, revents: 0 },
+    { fd: -2, revents: 0 },
+  ]);
+});
+
 const badPolls: [what: string, fds: unknown, timeoutMs: unknown, error: RegExp][] = [
   ['no array', { length: 1 }, 0, /^poll: fds must be an array of \{fd, events\}/],
   ['a hole', new Array(1), 0, /^poll: fds\[0\] must be \{fd: integer, events: integer\}/],
   ['null', [null], 0, /^poll: fds\[0\] must be/],
   ['no events', [{ fd: 1 }], 0, /^poll: fds\[0\] must be/],
   ['a descriptor as text', [{ fd: '1', events: 1 }], 0, /^poll: fds\[0\] must be/],
+  ['a descriptor past 32 bits', [{ fd: 2 ** 32, events: 1 }], 0, /^poll: fds\[0\]\.fd must be/],
+  ['events past 16 bits', [{ fd: 0, events: 65537 }], 0, /^poll: fds\[0\]\.events must be/],
+  ['more than there can be', new Array(2 ** 32 - 1), 0, /^poll: fds\.length must be an integer/],
   ['NaN as timeout', [], Number.NaN, /^p?poll: timeout must be an integer/],
   ['a timeout as text', [], '0', /^p?poll: timeout must be an integer/],
 ];
