@@ -1,4 +1,4 @@
-import { argumentError } from './argument.js';
+import { argumentError, checkDescriptor, checkObject } from './argument.js';
 import { bpf_iter_create } from './bpf.js';
 import {
   type Call,
@@ -279,9 +279,11 @@ export const Actor = {
    * await using server = await Actor.start({ name: 'server' });
    * const { fd } = await server.accept(listener, { signal: AbortSignal.timeout(1000) });
    */
-  async start({ name = 'actor', netns = -1 }: ActorOptions = {}): Promise<Actor> {
+  async start(options: ActorOptions = {}): Promise<Actor> {
+    checkObject('options', '{name?, netns?}', options);
+    const { name = 'actor', netns } = options;
     if (typeof name !== 'string') throw argumentError('name', 'a string', name);
-    if (!Number.isInteger(netns)) throw argumentError('netns', 'a descriptor', netns);
-    return new ActorThread(name, netns) as unknown as Actor;
+    if (netns !== undefined) checkDescriptor('netns', netns);
+    return new ActorThread(name, netns ?? -1) as unknown as Actor;
   },
 };
