@@ -1,4 +1,5 @@
 import { AF_INET, AF_INET6, type Endpoint, type Family, parseAddress } from './address.js';
+import { checkEndpoint, checkUnsigned, invalidValue } from './argument.js';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSGHDR_SIZE } from './netlink.js';
 
 /** Message types: linux/inet_diag.h, linux/sock_diag.h. */
@@ -101,7 +102,8 @@ function encodeDumpOfBoth(
  * Encodes the netlink message that asks for one socket; the answer is one message or an error.
  *
  * The kernel looks up like a received segment would: where no connection matches, a listener on the
- * local endpoint answers. Throws a TypeError for an address that is not of the family.
+ * local endpoint answers. Throws a TypeError for an address that is not of the family, a RangeError
+ * for a port or an interface that does not fit.
  */
 export function encodeGet(socket: SocketRequest): Uint8Array {
   return encodeSocket(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, socket);
@@ -116,6 +118,9 @@ export function encodeDestroy(socket: SocketRequest): Uint8Array {
 }
 
 function encodeSocket(type: number, flags: number, socket: SocketRequest): Uint8Array {
+  checkEndpoint('local', socket.local);
+  checkEndpoint('remote', socket.remote);
+  checkUnsigned('interface', socket.interface ?? 0, 0xffff_ffff);
   const request = newRequest(type, flags, socket.sequence);
   encodeHead(request, socket.family, socket.extensions, ALL_STATES);
   // struct inet_diag_sockid follows the head; ports and addresses are in network order.
@@ -165,7 +170,7 @@ function extensionBits(extensions: Extensions | undefined): number {
 function addressBytes(address: string, family: Family): Uint8Array {
   const bytes = parseAddress(address);
   if (bytes?.length !== (family === AF_INET6 ? 16 : 4)) {
-    throw new TypeError(`not an IPv${family === AF_INET ? 4 : 6} address: ${address}`);
+    throw invalidValue(`not an IPv${family === AF_INET ? 4 : 6} address: ${address}`);
   }
   return bytes;
 }

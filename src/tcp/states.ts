@@ -1,3 +1,5 @@
+import { outOfRange } from './argument.js';
+
 /** A TCP state as include/net/tcp_states.h and netstat spell it. */
 export type TcpStateName = (typeof tcpStates)[number];
 
@@ -49,7 +51,7 @@ export function stateMask(states: Iterable<TcpStateName>): number {
   for (const name of states) {
     // Shifting by undefined would ask for no state at all.
     const number: number | undefined = stateNumber(name);
-    if (number === undefined) throw new RangeError(`not a TCP state: ${String(name)}`);
+    if (number === undefined) throw outOfRange(`not a TCP state: ${String(name)}`);
     mask |= 1 << number;
   }
   return mask;

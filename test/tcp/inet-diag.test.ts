@@ -78,6 +78,47 @@ test('refuses an address of the other family', (t) => {
   });
 });
 
+const end = { address: '127.0.0.1', port: 1 };
+for (const { what, socket, error } of [
+  {
+    what: 'a port past 16 bits',
+    socket: { remote: { ...end, port: 65537 } },
+    error: { code: 'ERR_OUT_OF_RANGE', message: /^remote\.port must be .* received 65537$/ },
+  },
+  {
+    what: 'a negative port',
+    socket: { local: { ...end, port: -1 } },
+    error: { code: 'ERR_OUT_OF_RANGE', message: /^local\.port must be an integer from 0 to 65535/ },
+  },
+  {
+    what: 'a port as text',
+    socket: { local: { ...end, port: '1' } },
+    error: { code: 'ERR_INVALID_ARG_TYPE', message: /^local\.port must be .* received "1"$/ },
+  },
+  {
+    what: 'no end',
+    socket: { remote: null },
+    error: { code: 'ERR_INVALID_ARG_TYPE', message: /^remote\.address must be a string/ },
+  },
+  {
+    what: 'an address that is no text',
+    socket: { remote: { ...end, address: Symbol('a') } },
+    error: { code: 'ERR_INVALID_ARG_TYPE', message: /^remote\.address must be .* Symbol\(a\)$/ },
+  },
+  {
+    what: 'an interface past 32 bits',
+    socket: { interface: 2 ** 32 },
+    error: { code: 'ERR_OUT_OF_RANGE', message: /^interface must be/ },
+  },
+]) {
+  test(`a request for one socket refuses ${what}`, (t) => {
+    const request = { family: AF_INET, local: end, remote: end, sequence: 1, ...socket };
+    for (const encode of [diag.encodeGet, diag.encodeDestroy]) {
+      t.throws(() => encode(request as diag.SocketRequest), error);
+    }
+  });
+}
+
 const hasCompiler = spawnSync('cc', ['--version']).status === 0;
 const withCompiler = hasCompiler ? test : test.skip;
 
