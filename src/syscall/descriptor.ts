@@ -1,6 +1,6 @@
 // Descriptors of any kind: read(2) to close(2), waiting for them, and owning them.
 
-import { argumentError, checkInteger } from './argument.js';
+import { argumentError, checkDescriptor, checkInteger } from './argument.js';
 import { choose, define, nothing, twoInts } from './call.js';
 import { native } from './native.js';
 import { encodeData } from './socket.js';
@@ -258,6 +258,8 @@ export class Descriptors implements Disposable {
 
   /** Takes a descriptor over and returns it. */
   own(fd: number): number {
+    // Disposing could say nothing of what it cannot close.
+    checkDescriptor('fd', fd);
     this.#owned.add(fd);
     return fd;
   }

@@ -179,3 +179,17 @@ test('Descriptors: a failure midway leaks nothing and stays the failure', (t) =>
   t.is((error as sys.SyscallError).code, 'EBADF');
   t.deepEqual(descriptors(), before);
 });
+
+for (const fd of [undefined, null, '3', 1n, Symbol('fd'), -1, 1.5, Number.NaN, 2 ** 31]) {
+  test(`Descriptors: own(${String(fd)}) is refused, and the rest is closed`, (t) => {
+    const before = descriptors();
+    const error = t.throws(() => {
+      using owned = new sys.Descriptors();
+      tcp(owned);
+      tcp(owned);
+      owned.own(fd as number);
+    });
+    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
+    t.deepEqual(descriptors(), before);
+  });
+}
