@@ -21,6 +21,12 @@ const oneLine = /^closewait: [^\n]+\n$/;
 const wrong: { title: string; args: string[]; says: RegExp }[] = [
   { title: 'no command', args: [], says: /Usage: closewait/ },
   { title: 'an unknown command', args: ['walk'], says: /unknown command 'walk'/ },
+  {
+    title: 'an unknown command and --help',
+    args: ['walk', '--help'],
+    says: /unknown command 'walk'/,
+  },
+  { title: 'help for an unknown command', args: ['help', 'walk'], says: /Usage: closewait/ },
   { title: 'an unknown option', args: ['run', '--fast'], says: /unknown option '--fast'/ },
   { title: 'an option of another command', args: ['list', '--pcap', 'x'], says: /'--pcap'/ },
   { title: 'an unknown scenario', args: ['run', 'nap'], says: /no scenario "nap".*closewait list/ },
