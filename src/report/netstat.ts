@@ -20,6 +20,8 @@ export interface NetstatOwner {
   readonly program: string;
 }
 
+const utf8 = new TextEncoder();
+
 const TITLE = 'Active Internet connections (servers and established)';
 const HEADER =
   'Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name    ';
@@ -29,7 +31,7 @@ const HEADER =
  *
  * Rows stay in the order given. netstat reads /proc/net/tcp, which shows no backlog: Send-Q of a
  * LISTEN socket is 0 here too. An address and port over 22 characters lose the address's end, and
- * an owner over 19 its own, as there.
+ * an owner over 19 bytes its own, as there.
  */
 export function formatNetstat(rows: Iterable<NetstatRow>): string {
   const lines = [TITLE, HEADER];
@@ -45,7 +47,7 @@ function formatRow({ family, recvQ, sendQ, local, remote, state, owner }: Netsta
     formatEnd(local).padEnd(23),
     formatEnd(remote).padEnd(23),
     state.padEnd(11),
-    (owner === undefined ? '-' : `${owner.pid}/${owner.program}`.slice(0, 19)).padEnd(20),
+    padded(owner === undefined ? '-' : programColumn(owner), 20),
   ].join(' ');
 }
 
@@ -53,4 +55,19 @@ function formatEnd({ address, port }: Endpoint): string {
   const host = address.replace(/^::ffff:(?=\d+\.)/, '');
   const service = port === 0 ? '*' : String(port);
   return `${host.slice(0, 22 - service.length)}:${service}`;
+}
+
+/**
+ * Writes a process as netstat's PID/Program name column does: cut to 19 bytes, without trailing padding.
+ *
+ * A character the cut goes through is left out whole; netstat prints its first bytes.
+ */
+export function programColumn({ pid, program }: NetstatOwner): string {
+  const cut = utf8.encode(`${pid}/${program}`).subarray(0, 19);
+  return new TextDecoder().decode(cut, { stream: true });
+}
+
+/** As printf(3) pads: by bytes. */
+function padded(text: string, bytes: number): string {
+  return text + ' '.repeat(bytes - utf8.encode(text).length);
 }

@@ -8,11 +8,11 @@ import test, { type ExecutionContext } from 'ava';
 import {
   type Holder,
   holdersOf,
-  programColumn,
   socketsOf,
   type Thread,
   threadsOf,
 } from '../../src/observer/process.js';
+import { programColumn } from '../../src/report/netstat.js';
 import * as sys from '../../src/syscall/sys.js';
 
 const MODULE = new URL('../../src/observer/process.js', import.meta.url).href;

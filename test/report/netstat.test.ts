@@ -60,6 +60,13 @@ for (const { name, row, expected } of [
       'tcp   12345678      7 127.0.0.1:9000          127.0.0.1:46098         CLOSE_WAIT  1234567/a-long-prog ',
   },
   {
+    // 5 bytes of pid and slash, 4 characters of 3 bytes, and of the fifth 2 bytes.
+    name: 'a program in letters of several bytes: the column is 20 bytes wide',
+    row: { owner: { pid: 4321, program: '한글이름서버' } },
+    expected:
+      'tcp        0      0 127.0.0.1:9000          127.0.0.1:46098         CLOSE_WAIT  4321/한글이름   ',
+  },
+  {
     name: 'an address too long for its column',
     row: {
       family: AF_INET6,
