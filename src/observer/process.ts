@@ -142,16 +142,6 @@ export function threadsOf(pid: number): Thread[] {
 }
 
 /**
- * Writes a holder as netstat's PID/Program name column does: cut to 19 bytes, without trailing padding.
- *
- * A character the cut goes through is left out whole; netstat prints its first bytes.
- */
-export function programColumn({ pid, program }: Pick<Holder, 'pid' | 'program'>): string {
-  const cut = Buffer.from(`${pid}/${program}`).subarray(0, 19);
-  return new TextDecoder().decode(cut, { stream: true });
-}
-
-/**
  * The inodes asked about, without doubles.
  *
  * A process tends to have its sockets in the order in which they were made, and so were their inodes numbered: the one
