@@ -1,5 +1,6 @@
 import { argumentError } from './argument.js';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
+import { SyscallError } from './error.js';
 import { native } from './native.js';
 
 /** An IPv4 or IPv6 endpoint. A link-local IPv6 address carries its interface's index: `fe80::1%2`. */
@@ -19,25 +20,30 @@ const ascii = new TextEncoder();
 
 /**
  * `int inet_pton(int af, const char *src, void *dst)`: the 4 or 16 bytes of an address, or undefined if `text` is not
- * one. Strict: no `127.1`, no leading zeros.
+ * one. Strict: no `127.1`, no leading zeros. Throws SyscallError: EAFNOSUPPORT.
  */
 export function inet_pton(family: number, text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(16);
   // A NUL inside would end the text early in C: then it is not an address.
   if (typeof text !== 'string') throw argumentError('inet_pton: text', 'a string', text);
   if (text.includes('\0')) return undefined;
-  if (native.inet_pton(family, ascii.encode(`${text}\0`), bytes) !== 1) return undefined;
+  const result = native.inet_pton(family, ascii.encode(`${text}\0`), bytes);
+  if (result < 0) throw new SyscallError('inet_pton', result);
+  if (result === 0) return undefined;
   return bytes.subarray(0, family === AF_INET ? 4 : 16);
 }
 
-/** `const char *inet_ntop(int af, const void *src, char *dst, socklen_t size)`: an address as text. */
+/**
+ * `const char *inet_ntop(int af, const void *src, char *dst, socklen_t size)`: an address as text. Throws SyscallError:
+ * EAFNOSUPPORT.
+ */
 export function inet_ntop(family: number, bytes: Uint8Array): string {
   if (!(bytes?.length >= (family === AF_INET ? 4 : 16))) {
     throw argumentError('inet_ntop: length', 'as long as an address', bytes?.length);
   }
   const text = new Uint8Array(64);
   const length = native.inet_ntop(family, bytes, text);
-  if (length < 0) throw argumentError('inet_ntop: family', 'AF_INET or AF_INET6', family);
+  if (length < 0) throw new SyscallError('inet_ntop', length);
   return String.fromCharCode(...text.subarray(0, length));
 }
 

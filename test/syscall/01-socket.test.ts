@@ -110,6 +110,19 @@ for (const [family, text, bytes] of texts) {
   });
 }
 
+test('inet_pton() and inet_ntop() of another family: EAFNOSUPPORT', (t) => {
+  for (const family of [sys.AF_UNIX, 99, -1]) {
+    t.throws(() => sys.inet_pton(family, '1.1.1.1'), {
+      instanceOf: sys.SyscallError,
+      message: /^inet_pton EAFNOSUPPORT/,
+    });
+    t.throws(() => sys.inet_ntop(family, new Uint8Array(16)), {
+      instanceOf: sys.SyscallError,
+      message: /^inet_ntop EAFNOSUPPORT/,
+    });
+  }
+});
+
 const endpoints: [text: string, port: number][] = [
   ['0.0.0.0', 0],
   ['10.20.30.40', 65535],
