@@ -1,3 +1,4 @@
+import { outOfRange } from './argument.js';
 import { stateName, type TcpState } from './states.js';
 
 /**
@@ -137,16 +138,19 @@ interface Decoded {
   fastopenClientFail: FastopenClientFail;
 }
 
-/** The decoded fields; one the kernel did not return is undefined, never 0. */
+/** The decoded fields; one the kernel did not return is undefined, never 0. The state it always returns. */
 export type TcpInfoFields = {
-  readonly [Name in FieldName]: (Name extends keyof Decoded ? Decoded[Name] : number) | undefined;
+  readonly [Name in FieldName]:
+    | (Name extends keyof Decoded ? Decoded[Name] : number)
+    | (Name extends 'state' ? never : undefined);
 };
 
 /**
  * A view of `struct tcp_info`: each field is decoded when it is read.
  *
  * The bytes stay the caller's. Refill them with the next getsockopt(2) and the same view shows the
- * new values; take `toObject()` first where the old ones must last. Fields beyond the length of the
+ * new values; take `toObject()` first where the old ones must last, and where fields are to be listed:
+ * they are getters, which Object.keys() and a spread do not see. Fields beyond the length of the
  * bytes are undefined, so pass exactly what the kernel wrote.
  *
  * 64-bit fields are plain numbers: exact up to 2^53, which a byte counter reaches after months at
@@ -165,10 +169,11 @@ export interface TcpInfo extends TcpInfoFields {
  * Views the bytes of a `struct tcp_info` as TCP_INFO or INET_DIAG_INFO returned them.
  *
  * The host must be little-endian, as x64 and arm64 are. A view over bytes that start off a 4-byte
- * boundary works and is slower.
+ * boundary works and is slower. Throws a RangeError for no bytes at all, which show no state.
  */
 export function decodeTcpInfo(bytes: Uint8Array): TcpInfo {
   const { buffer, byteOffset, length } = bytes;
+  if (length === 0) throw outOfRange('struct tcp_info must have a state, received no bytes');
   const words = byteOffset % 4 === 0 ? new Uint32Array(buffer, byteOffset, length >> 2) : undefined;
   return new View(bytes, words, 0) as View & TcpInfoFields;
 }
@@ -228,9 +233,8 @@ class View {
     );
   }
 
-  get state(): TcpState | undefined {
-    const number = this.#bytes[this.#start + at.state];
-    return number === undefined ? undefined : stateName(number);
+  get state(): TcpState {
+    return stateName(this.#bytes[this.#start + at.state] as number);
   }
 
   get caState(): CaState | undefined {

@@ -334,7 +334,7 @@ function decodeRow(chunk: Uint8Array, message: number): SocketRow {
     cookie: BigInt(word(field.cookie)) | (BigInt(word(field.cookie + 4)) << 32n),
     interface: word(field.interface),
     ...(shutdown !== undefined && { shutdown }),
-    ...(info !== undefined && { info: decodeTcpInfo(info) }),
+    ...(info !== undefined && info.length > 0 && { info: decodeTcpInfo(info) }),
     ...(memory !== undefined && memory.length >= 36 && { memory: decodeMemory(memory) }),
   };
 }

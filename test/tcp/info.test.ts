@@ -57,7 +57,7 @@ test('all bytes 0xff: the largest value of every field', (t) => {
 
 test('toObject, toJSON and the getters agree, field by field', (t) => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 300, size: 'max' }), (bytes) => {
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 300, size: 'max' }), (bytes) => {
       const info = decodeTcpInfo(bytes);
       const object = info.toObject();
       t.deepEqual(
@@ -71,12 +71,24 @@ test('toObject, toJSON and the getters agree, field by field', (t) => {
 });
 
 test('a field is there exactly when the kernel returned all of its bytes', (t) => {
-  for (let length = 0; length <= 284; length++) {
+  for (let length = 1; length <= 284; length++) {
     const info = decodeTcpInfo(new Uint8Array(length));
     for (const { name, offset, size } of tcpInfoFields) {
       t.is(info[name] !== undefined, offset + size <= length, `${name} of ${length} bytes`);
     }
   }
+});
+
+test('no bytes are no tcp_info: there is always a state', (t) => {
+  t.throws(() => decodeTcpInfo(new Uint8Array()), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' });
+  const state: string = decodeTcpInfo(Uint8Array.of(8)).state;
+  t.is(state, 'CLOSE_WAIT');
+});
+
+test('toObject() lists what the view does not', (t) => {
+  const info = decodeTcpInfo(CLOSE_WAIT);
+  t.deepEqual(Object.keys(info), []);
+  t.is({ ...info.toObject() }.state, 'CLOSE_WAIT');
 });
 
 test('bytes off a 4-byte boundary decode the same', (t) => {

@@ -291,6 +291,12 @@ test('a message with mangled attributes is still a row', (t) => {
   t.is(row?.shutdown, undefined);
 });
 
+test('an INET_DIAG_INFO without bytes is none', (t) => {
+  const bytes = bytesOf(WITH_INFO);
+  bytes.set([4, 0, 2, 0], 88);
+  t.is(new SocketTable([bytes, bytesOf(DONE)]).at(0)?.info, undefined);
+});
+
 test('a timer of a newer kernel keeps its number', (t) => {
   t.is(timerName(4), 'persist');
   t.is(timerName(5), 'UNKNOWN(5)');
