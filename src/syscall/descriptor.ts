@@ -159,6 +159,11 @@ function decodePollfds(room: Uint8Array): PollResult[] {
 // arm64 has no poll(2): there poll is ppoll with a timespec, as in its C library.
 const hasPoll = native.calls.includes('poll');
 
+function timeout(ms: number): BigInt64Array {
+  checkInteger('ppoll: timeout', ms, -(2 ** 31), 2 ** 31 - 1);
+  return timespec(ms < 0 ? 2 ** 31 : ms / 1000);
+}
+
 /** `int poll(struct pollfd *fds, nfds_t nfds, int timeout)`: one result per request, in order. -1 waits for ever. */
 export const poll = define<[fds: readonly PollRequest[], timeoutMs: number], PollResult[]>({
   name: hasPoll ? 'poll' : 'ppoll',
@@ -168,10 +173,7 @@ export const poll = define<[fds: readonly PollRequest[], timeoutMs: number], Pol
     return fds.length * POLLFD_LENGTH;
   },
   enter: (invoke, room, fds, timeoutMs) =>
-    invoke(
-      encodePollfds(room, fds),
-      hasPoll ? timeoutMs : timespec(timeoutMs < 0 ? 2 ** 31 : timeoutMs / 1000),
-    ),
+    invoke(encodePollfds(room, fds), hasPoll ? timeoutMs : timeout(timeoutMs)),
   leave: (_result, room) => decodePollfds(room),
   site: nowhere,
 });
@@ -184,7 +186,8 @@ export const epoll_create1 = define<[flags?: number], number>({
 });
 
 // EPOLLET is bit 31: `EPOLLIN | EPOLLET` is negative in JavaScript, and the same bits.
-const unsigned = (bits: number): number => (bits < 0 ? bits + 2 ** 32 : bits);
+const unsigned = (bits: number): number =>
+  typeof bits === 'number' && bits < 0 ? bits + 2 ** 32 : bits;
 
 /** `int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)`. `data` (32 bits) comes back from epoll_wait. */
 export const epoll_ctl = define<
@@ -231,11 +234,14 @@ export const epoll_wait = define<
 });
 
 /** A path as C has it: bytes that end in NUL. */
-export function encodePath(path: string): Uint8Array {
-  if (typeof path !== 'string' || path.includes('\0')) {
-    throw argumentError('path', 'a string without NUL', path);
+export const encodePath = (path: string): Uint8Array => encodeString('path', path);
+
+/** A string as C has it. */
+export function encodeString(what: string, text: unknown): Uint8Array {
+  if (typeof text !== 'string' || text.includes('\0')) {
+    throw argumentError(what, 'a string without NUL', text);
   }
-  return Buffer.from(`${path}\0`);
+  return Buffer.from(`${text}\0`);
 }
 
 /** Seconds as struct timespec. */

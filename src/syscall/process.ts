@@ -1,6 +1,6 @@
 // Time, threads, namespaces and other processes.
 
-import { argumentError } from './argument.js';
+import { argumentError, checkDescriptor, checkObject } from './argument.js';
 import { define, nothing } from './call.js';
 import {
   CLOCK_MONOTONIC,
@@ -10,7 +10,7 @@ import {
   P_PIDFD,
   WEXITED,
 } from './constants.js';
-import { encodePath, timespec } from './descriptor.js';
+import { encodePath, encodeString, timespec } from './descriptor.js';
 import { SyscallError } from './error.js';
 import { native } from './native.js';
 
@@ -154,12 +154,33 @@ export interface Spawned {
 // SpawnStep in native/os/spawn.h.
 const STEPS = ['clone', 'pipe2', 'write(uid_map)', 'dup2', 'execve'];
 
-const block = (strings: readonly string[]): Uint8Array =>
-  strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings.map(encodePath));
+const block = (strings: readonly Uint8Array[]): Uint8Array =>
+  strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings);
 
-function descriptor(fd: number, i: number): number {
-  if (!Number.isInteger(fd)) throw argumentError(`stdio[${i}]`, 'a descriptor', fd);
-  return fd;
+function encodeArguments(argv: readonly string[]): Uint8Array {
+  if (!Array.isArray(argv)) throw argumentError('spawn: argv', 'an array of strings', argv);
+  return block(Array.from(argv, (each, i) => encodeString(`spawn: argv[${i}]`, each)));
+}
+
+function encodeEnvironment(env: NonNullable<SpawnOptions['env']>): Uint8Array {
+  checkObject('spawn: env', 'an object of strings', env);
+  const variables = Object.entries(env).filter(([, value]) => value !== undefined);
+  return block(
+    variables.map(([name, value]) => {
+      const variable = typeof value === 'string' ? `${name}=${value}` : value;
+      return encodeString(`spawn: env.${name}`, variable);
+    }),
+  );
+}
+
+function encodeStdio(stdio: readonly number[]): Int32Array {
+  if (!Array.isArray(stdio) || stdio.length !== 3) {
+    throw argumentError('spawn: stdio', 'an array of three descriptors', stdio);
+  }
+  return Int32Array.from(stdio, (fd, i) => {
+    checkDescriptor(`spawn: stdio[${i}]`, fd);
+    return fd;
+  });
 }
 
 /**
@@ -170,29 +191,24 @@ export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
   name: 'spawn',
   syscall: (room) => STEPS[new DataView(room.buffer).getInt32(8, true)] ?? 'execve',
   room: 12,
-  enter: (
-    invoke,
-    room,
-    path,
-    { argv, env = process.env, stdio = [0, 1, 2], newUser = false, newNet = false },
-  ) =>
-    invoke(
+  enter: (invoke, room, path, options) => {
+    checkObject('spawn: options', '{argv: string[]}', options);
+    const { argv, env = process.env, stdio = [0, 1, 2], newUser, newNet } = options;
+    return invoke(
       encodePath(path),
-      block(argv),
-      block(
-        Object.entries(env).flatMap(([name, value]) =>
-          value === undefined ? [] : [`${name}=${value}`],
-        ),
-      ),
-      Int32Array.from(stdio, descriptor),
+      encodeArguments(argv),
+      encodeEnvironment(env),
+      encodeStdio(stdio),
       (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0),
       room,
-    ),
+    );
+  },
   leave: (pid, room) => ({ pid, pidfd: new DataView(room.buffer).getInt32(4, true) }),
   site: (path) => ({ path }),
 });
 
 /** The name of a system call by its number, as this machine's headers have it. */
 export function syscallName(number: number): string | undefined {
+  if (typeof number !== 'number') throw argumentError('syscallName: number', 'a number', number);
   return native.syscalls[number];
 }

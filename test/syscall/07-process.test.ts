@@ -164,26 +164,47 @@ for (const [what, path, options, code, step] of cannot) {
   });
 }
 
-const badSpawns: [what: string, path: unknown, options: unknown][] = [
-  ['a path with NUL', '/bin/true\0', { argv: ['x'] }],
-  ['a path that is no text', 7, { argv: ['x'] }],
-  ['no arguments', '/bin/true', {}],
-  ['an argument with NUL', '/bin/true', { argv: ['a\0b'] }],
-  ['an argument that is no text', '/bin/true', { argv: [1] }],
-  ['a variable with NUL', '/bin/true', { argv: ['x'], env: { A: 'b\0c' } }],
-  ['two descriptors', '/bin/true', { argv: ['x'], stdio: [0, 1] }],
-  ['descriptors that are no integers', '/bin/true', { argv: ['x'], stdio: ['pipe', 1.5, {}] }],
-  ['no options', '/bin/true', undefined],
+const TRUE = '/bin/true';
+const argv = ['x'];
+const badSpawns: [what: string, path: unknown, options: unknown, error: RegExp][] = [
+  ['a path with NUL', '/bin/true\0', { argv }, /^path must be a string without NUL/],
+  ['a path that is no text', 7, { argv }, /^path must be/],
+  ['no arguments', TRUE, {}, /^spawn: argv must be an array of strings, received undefined/],
+  ['arguments as one text', TRUE, { argv: 'abc' }, /^spawn: argv must be an array of strings/],
+  ['an argument with NUL', TRUE, { argv: ['a\0b'] }, /^spawn: argv\[0\] must be .* NUL/],
+  ['an argument that is no text', TRUE, { argv: ['x', 1] }, /^spawn: argv\[1\] must be/],
+  ['a hole among the arguments', TRUE, { argv: new Array(1) }, /^spawn: argv\[0\] must be/],
+  ['a variable with NUL', TRUE, { argv, env: { A: 'b\0c' } }, /^spawn: env\.A must be .* NUL/],
+  ['a variable that is no text', TRUE, { argv, env: { A: Symbol('a') } }, /^spawn: env\.A must be/],
+  ['no environment', TRUE, { argv, env: null }, /^spawn: env must be an object of strings/],
+  ['two descriptors', TRUE, { argv, stdio: [0, 1] }, /^spawn: stdio must be an array of three/],
+  ['descriptors of no array', TRUE, { argv, stdio: {} }, /^spawn: stdio must be an array of three/],
+  ['no descriptor', TRUE, { argv, stdio: [0, 'pipe', 2] }, /^spawn: stdio\[1\] must be an integer/],
+  [
+    'a fraction of one',
+    TRUE,
+    { argv, stdio: [0, 1, 1.5] },
+    /^spawn: stdio\[2\] must be an integer/,
+  ],
+  ['one past 32 bits', TRUE, { argv, stdio: [0, 1, 2 ** 32 + 1] }, /^spawn: stdio\[2\] must be/],
+  [
+    'no options',
+    TRUE,
+    undefined,
+    /^spawn: options must be \{argv: string\[\]\}, received undefined/,
+  ],
+  ['null for options', TRUE, null, /^spawn: options must be .* received null/],
 ];
 
-for (const [what, path, options] of badSpawns) {
+for (const [what, path, options, message] of badSpawns) {
   test(`spawn() refuses ${what}`, (t) => {
     const error = t.throws(() => {
       const { pid, pidfd } = sys.spawn(path as string, options as sys.SpawnOptions);
       sys.close(pidfd);
       sys.waitid(sys.P_PID, pid);
     });
-    t.true(error instanceof TypeError || error instanceof RangeError, String(error));
+    t.regex(error.message, message);
+    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
   });
 }
 
