@@ -1,5 +1,7 @@
+import { argumentError, checkDescriptor, checkObject } from '../syscall/argument.js';
 import * as sys from '../syscall/sys.js';
 import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
+import { checkEndpoint } from '../tcp/argument.js';
 import { encodeDump, encodeGet } from '../tcp/inet-diag.js';
 import { NetlinkCursor, NLMSG_ERROR } from '../tcp/netlink.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
@@ -9,7 +11,7 @@ import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
 export interface SnapshotOptions {
   /** Only sockets in these states; the kernel filters. Left out: all, TIME_WAIT and request sockets among them. */
   readonly states?: Iterable<TcpStateName>;
-  /** AF_INET or AF_INET6, as rows have it, or 4 or 6. Left out: both; an IPv6 socket that speaks IPv4 is an IPv6 one. */
+  /** AF_INET (2) or AF_INET6 (10), as rows have it; 4 and 6 mean the same. Left out: both; an IPv6 socket that speaks IPv4 is an IPv6 one. */
   readonly family?: 4 | 6 | Family;
   /** TCP_INFO of every socket with it, which makes the answer five times as long. */
   readonly info?: boolean;
@@ -44,6 +46,7 @@ export class SockDiag implements Disposable {
 
   /** Takes over `fd`, a netlink socket of the namespace to look at (see `SockDiag.socket`), and closes it when disposed. */
   constructor(fd: number) {
+    checkDescriptor('fd', fd);
     this.#fd = fd;
   }
 
@@ -61,7 +64,8 @@ export class SockDiag implements Disposable {
    * All sockets, as columns. A dump that changes cut through is asked for again; if it stays so, `incomplete` of the table
    * says it. Throws SyscallError.
    */
-  snapshot({ states, family, info = false }: SnapshotOptions = {}): SocketTable {
+  snapshot(options: SnapshotOptions = {}): SocketTable {
+    const { states, family, info = false } = checkedOptions(options);
     const request = {
       extensions: { info },
       ...(family !== undefined && { family: familyNumber(family) }),
@@ -76,7 +80,10 @@ export class SockDiag implements Disposable {
   }
 
   /** One connection by its addresses, or undefined if the kernel has none (a listener on `local` is not one). */
-  find({ local, remote }: FourTuple): SocketRow | undefined {
+  find(tuple: FourTuple): SocketRow | undefined {
+    checkObject('tuple', '{local, remote}', tuple);
+    const { local, remote } = tuple;
+    checkEndpoint('local', local);
     const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
     sys.send(this.#fd, encodeGet({ family, local, remote, sequence }));
@@ -124,11 +131,25 @@ export class SockDiag implements Disposable {
   }
 }
 
-/** The number of a family that an option names. Throws a RangeError for any other. */
+const OPTIONS = ['states', 'family', 'info'];
+
+/** A name that is none is refused: to leave it out would answer with all sockets. */
+function checkedOptions(options: SnapshotOptions): SnapshotOptions {
+  checkObject('options', '{states?, family?, info?}', options);
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  if (unknown !== undefined) throw argumentError('options', `of ${OPTIONS.join(', ')}`, unknown);
+  const { states } = options;
+  if (states !== undefined && typeof states?.[Symbol.iterator] !== 'function') {
+    throw argumentError('states', 'a list of states', states);
+  }
+  return options;
+}
+
+/** The number of a family that an option names. Throws for any other. */
 export function familyNumber(family: unknown): Family {
   if (family === 4 || family === AF_INET) return AF_INET;
   if (family === 6 || family === AF_INET6) return AF_INET6;
-  throw new RangeError(`family must be AF_INET or AF_INET6, received ${String(family)}`);
+  throw argumentError('family', 'AF_INET, AF_INET6, 4 or 6', family);
 }
 
 /**

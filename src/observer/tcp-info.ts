@@ -1,3 +1,4 @@
+import { argumentError } from '../syscall/argument.js';
 import {
   type OptionBytes,
   readOption,
@@ -12,9 +13,15 @@ import { stateName, type TcpState } from '../tcp/states.js';
 let size = 1024;
 
 function read(fd: number): OptionBytes {
+  checkNumber(fd);
   const answer = readOption(fd, IPPROTO_TCP, TCP_INFO, size);
   size = answer.length;
   return answer;
+}
+
+/** Whether it can be a descriptor, the call says; a bigint or a symbol does not get that far. */
+function checkNumber(fd: unknown): void {
+  if (typeof fd !== 'number') throw argumentError('fd', 'a descriptor', fd);
 }
 
 function view({ bytes, words, start, length }: OptionBytes): TcpInfo {
@@ -39,6 +46,7 @@ export function tcpInfo(fd: number): TcpInfo {
 
 /** `tcpInfo(fd).state`, without asking for the rest. Throws what tcpInfo throws. */
 export function tcpState(fd: number): TcpState {
+  checkNumber(fd);
   return stateName(readOptionByte(fd, IPPROTO_TCP, TCP_INFO));
 }
 
@@ -52,6 +60,7 @@ export class TcpInfoReader {
 
   /** What tcpInfo(fd) returns, until the next read. Throws what it throws: the values before stay. */
   read(fd: number): TcpInfo {
+    checkNumber(fd);
     const last = this.#answer;
     const answer = last === undefined ? read(fd) : rereadOption(fd, IPPROTO_TCP, TCP_INFO, last);
     if (answer === last && this.#view !== undefined) return this.#view;

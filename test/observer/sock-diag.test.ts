@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { SockDiag, type SocketRow, snapshot } from '../../src/index.js';
+import { type FourTuple, SockDiag, type SocketRow, snapshot } from '../../src/index.js';
 import * as sys from '../../src/syscall/sys.js';
 import { descriptors, ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
@@ -301,16 +301,31 @@ test('a closed observer says so, and touches nobody else with its old number', (
 });
 
 const wrong: [what: string, options: unknown, error: RegExp][] = [
-  ['family 5', { family: 5 }, /^family must be AF_INET or AF_INET6, received 5/],
+  ['family 5', { family: 5 }, /^family must be AF_INET, AF_INET6, 4 or 6, received 5/],
   ['a state that is none', { states: ['ESTABLISHED', 'OPEN'] }, /^not a TCP state: OPEN$/],
+  ['null', null, /^options must be \{states\?, family\?, info\?\}, received null$/],
+  ['a name that is none', { state: ['LISTEN'] }, /^options must be of states, family, info/],
+  ['states that are no list', { states: 5 }, /^states must be a list of states, received 5$/],
+  ['a family that is none', { family: Symbol('f') }, /^family must be AF_INET/],
   ['a state as text, not in a list', { states: 'LISTEN' }, /^not a TCP state: L$/],
 ];
 for (const [what, options, message] of wrong) {
   test(`snapshot() refuses ${what}, and leaves no descriptor`, (t) => {
     const error = t.throws(() => snapshot(options as Parameters<typeof snapshot>[0]), { message });
-    t.true(error instanceof TypeError || error instanceof RangeError);
+    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
   });
 }
+
+for (const tuple of [undefined, null, {}, { local: { address: '::', port: 1 } }, 'x']) {
+  test(`find() refuses ${JSON.stringify(tuple)}`, (t) => {
+    using diag = SockDiag.open();
+    t.throws(() => diag.find(tuple as FourTuple), { code: 'ERR_INVALID_ARG_TYPE' });
+  });
+}
+
+test('a descriptor that is none makes no observer', (t) => {
+  t.throws(() => new SockDiag('3' as unknown as number), { code: 'ERR_INVALID_ARG_TYPE' });
+});
 
 for (const address of ['localhost', '', '127.0.0.1.1', '::g']) {
   test(`find() refuses the address ${JSON.stringify(address)}`, (t) => {

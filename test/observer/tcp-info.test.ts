@@ -276,3 +276,21 @@ const hasSs = spawnSync('ss', ['-V']).status === 0;
     t.is(number('rto') * 1000, Number(info.rtoUs));
   },
 );
+
+for (const [what, fd] of [
+  ['a bigint', 5n],
+  ['a symbol', Symbol('fd')],
+  ['text', '3'],
+  ['null', null],
+  ['an object', Object.create(null)],
+] as const) {
+  test(`a descriptor that is ${what} is refused`, (t) => {
+    const reader = new TcpInfoReader();
+    for (const ask of [tcpInfo, tcpState, (one: number) => reader.read(one)]) {
+      t.throws(() => ask(fd as number), {
+        code: 'ERR_INVALID_ARG_TYPE',
+        message: /^fd must be a descriptor, received/,
+      });
+    }
+  });
+}
