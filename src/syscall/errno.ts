@@ -1,5 +1,6 @@
 // errno(3): names, numbers and words, from the headers the addon was built with.
 
+import { argumentError } from './argument.js';
 import { native } from './native.js';
 
 const names = new Map<number, string>();
@@ -7,6 +8,7 @@ for (const [name, [number]] of Object.entries(native.errnos)) names.set(number, 
 
 /** The name of an errno number (positive or negative), such as 'EPIPE'; `ERRNO_n` for a number without one. */
 export function errnoName(errno: number): string {
+  if (typeof errno !== 'number') throw argumentError('errno', 'a number', errno);
   return names.get(Math.abs(errno)) ?? `ERRNO_${Math.abs(errno)}`;
 }
 

@@ -1,14 +1,9 @@
 // sendmsg(2) and recvmsg(2): several buffers, an address and control data in one call.
 
-import { argumentError } from './argument.js';
+import { types } from 'node:util';
+import { argumentError, checkInteger, checkObject, INT_MAX } from './argument.js';
 import { define } from './call.js';
-import {
-  ADDRESS_CAPACITY,
-  decodeAddress,
-  type SocketAddress,
-  siteOf,
-  sockaddrOf,
-} from './sockaddr.js';
+import { ADDRESS_CAPACITY, addressIn, type SocketAddress, siteOf, sockaddrOf } from './sockaddr.js';
 
 /** One control message: SCM_RIGHTS, SCM_TIMESTAMPNS, IP_TTL, ... (cmsg(3)). */
 export interface ControlMessage {
@@ -49,8 +44,9 @@ const HEADER = 16;
 const align = (length: number) => (length + 7) & ~7;
 
 /** Control messages as sendmsg wants them. */
-export function encodeControl(messages: readonly ControlMessage[]): Uint8Array {
-  messages.forEach(checkControl);
+export function encodeControl(given: readonly ControlMessage[]): Uint8Array {
+  if (!Array.isArray(given)) throw argumentError('control', 'an array of messages', given);
+  const messages = Array.from(given, checkedControl);
   const length = messages.reduce((sum, { data }) => sum + HEADER + align(data.length), 0);
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
@@ -66,15 +62,21 @@ export function encodeControl(messages: readonly ControlMessage[]): Uint8Array {
 }
 
 // What a DataView is given it wraps, and what is no number it writes as 0: neither is what the caller wrote.
-function checkControl(message: ControlMessage, i: number): void {
-  for (const name of ['level', 'type'] as const) {
-    const value = message?.[name];
-    if (!Number.isInteger(value) || value < -(2 ** 31) || value >= 2 ** 31) {
-      throw argumentError(`control[${i}].${name}`, 'an integer of 32 bits', value);
-    }
-  }
-  if (!(message.data instanceof Uint8Array)) {
-    throw argumentError(`control[${i}].data`, 'a Uint8Array', message.data);
+function checkedControl(message: ControlMessage, i: number): ControlMessage {
+  checkObject(`control[${i}]`, '{level, type, data}', message);
+  const { level, type, data } = message;
+  checkInteger(`control[${i}].level`, level, -(2 ** 31), INT_MAX);
+  checkInteger(`control[${i}].type`, type, -(2 ** 31), INT_MAX);
+  if (!types.isUint8Array(data)) throw argumentError(`control[${i}].data`, 'a Uint8Array', data);
+  return { level, type, data: copied(`control[${i}].data`, data) };
+}
+
+/** A copy: another part of the message may be a getter, which could take the bytes away. */
+function copied(what: string, bytes: Uint8Array): Uint8Array {
+  try {
+    return Uint8Array.prototype.slice.call(bytes);
+  } catch {
+    throw argumentError(what, 'a Uint8Array that its buffer is long enough for', bytes);
   }
 }
 
@@ -100,14 +102,17 @@ const CONTROL_LIMIT = 65536;
 /** `ssize_t sendmsg(int sockfd, const struct msghdr *msg, int flags)`: how many bytes the kernel took. */
 export const sendmsg = define<[fd: number, message: OutgoingMessage, flags?: number], number>({
   name: 'sendmsg',
-  enter: (invoke, _room, fd, { data, control, address }, flags = 0) =>
-    invoke(
+  enter: (invoke, _room, fd, message, flags = 0) => {
+    checkObject('sendmsg: message', '{data: Uint8Array[]}', message);
+    const { data, control, address } = message;
+    return invoke(
       fd,
       data,
       control === undefined ? null : encodeControl(control),
       address === undefined ? null : sockaddrOf(address),
       flags,
-    ),
+    );
+  },
   site: (fd, message) => siteOf(fd, message.address),
 });
 
@@ -119,14 +124,10 @@ const NAME_END = LENGTHS + ADDRESS_CAPACITY;
 export const recvmsg = define<[fd: number, into: IncomingBuffers, flags?: number], IncomingMessage>(
   {
     name: 'recvmsg',
-    room: (_fd, { controlLength = 0 }) => {
-      if (!Number.isInteger(controlLength) || controlLength < 0 || controlLength > CONTROL_LIMIT) {
-        throw argumentError(
-          'recvmsg: controlLength',
-          `an integer from 0 to ${CONTROL_LIMIT}`,
-          controlLength,
-        );
-      }
+    room: (_fd, into) => {
+      checkObject('recvmsg: into', '{buffers: Uint8Array[]}', into);
+      const { controlLength = 0 } = into;
+      checkInteger('recvmsg: controlLength', controlLength, 0, CONTROL_LIMIT);
       return NAME_END + controlLength;
     },
     enter: (invoke, room, fd, { buffers }, flags = 0) =>
@@ -145,7 +146,7 @@ export const recvmsg = define<[fd: number, into: IncomingBuffers, flags?: number
         length,
         control: decodeControl(room.subarray(NAME_END, NAME_END + lengths.getInt32(0, true))),
         name,
-        address: decodeAddress(name),
+        address: addressIn(name, name.length),
         flags: lengths.getInt32(8, true),
       };
     },

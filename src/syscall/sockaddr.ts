@@ -1,4 +1,5 @@
-import { argumentError } from './argument.js';
+import { types } from 'node:util';
+import { argumentError, checkInteger } from './argument.js';
 import { AF_INET, AF_INET6, AF_UNIX } from './constants.js';
 import { SyscallError } from './error.js';
 import { native } from './native.js';
@@ -38,8 +39,9 @@ export function inet_pton(family: number, text: string): Uint8Array | undefined 
  * EAFNOSUPPORT.
  */
 export function inet_ntop(family: number, bytes: Uint8Array): string {
-  if (!(bytes?.length >= (family === AF_INET ? 4 : 16))) {
-    throw argumentError('inet_ntop: length', 'as long as an address', bytes?.length);
+  if (!types.isUint8Array(bytes)) throw argumentError('inet_ntop: bytes', 'a Uint8Array', bytes);
+  if (bytes.length < (family === AF_INET ? 4 : 16)) {
+    throw argumentError('inet_ntop: length', 'as long as an address', bytes.length);
   }
   const text = new Uint8Array(64);
   const length = native.inet_ntop(family, bytes, text);
@@ -129,7 +131,17 @@ function formatIPv4(number: number): string {
  * What the kernel wrote into `sockaddr`, of which `length` bytes are meant. For AF_UNIX the address is the path and the
  * port 0; any other family has an empty address.
  */
-export function decodeAddress(sockaddr: Uint8Array, length = sockaddr.length): SocketAddress {
+export function decodeAddress(sockaddr: Uint8Array, length?: number): SocketAddress {
+  if (!types.isUint8Array(sockaddr)) {
+    throw argumentError('decodeAddress: sockaddr', 'a Uint8Array', sockaddr);
+  }
+  if (length === undefined) return addressIn(sockaddr, sockaddr.length);
+  checkInteger('decodeAddress: length', length, 0, sockaddr.length);
+  return addressIn(sockaddr, length);
+}
+
+/** The same of what a call has left in its room. */
+export function addressIn(sockaddr: Uint8Array, length: number): SocketAddress {
   const family = length < 2 ? 0 : at(sockaddr, 0) | (at(sockaddr, 1) << 8);
   const port = (at(sockaddr, 2) << 8) | at(sockaddr, 3);
   if (family === AF_INET && length >= 8) {

@@ -9,13 +9,7 @@ import {
   SO_GET_FILTER,
   SOL_SOCKET,
 } from './constants.js';
-import {
-  ADDRESS_CAPACITY,
-  decodeAddress,
-  type SocketAddress,
-  siteOf,
-  sockaddrOf,
-} from './sockaddr.js';
+import { ADDRESS_CAPACITY, addressIn, type SocketAddress, siteOf, sockaddrOf } from './sockaddr.js';
 
 /** A new descriptor and the address at its other end. */
 export interface Accepted extends SocketAddress {
@@ -38,7 +32,7 @@ const unnamed = (room: Uint8Array): Uint8Array => {
 };
 
 const accepted = (fd: number, room: Uint8Array): Accepted => {
-  const { address, port } = decodeAddress(room);
+  const { address, port } = addressIn(room, ADDRESS_CAPACITY);
   return { fd, address, port };
 };
 
@@ -148,7 +142,7 @@ export const shutdown = define<[fd: number, how: number], void>({
   leave: nothing,
 });
 
-const nameOf = (length: number, room: Uint8Array) => decodeAddress(room, length);
+const nameOf = (length: number, room: Uint8Array) => addressIn(room, length);
 
 /** `int getsockname(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: the socket's own address. */
 export const getsockname = define<[fd: number], SocketAddress>({

@@ -193,6 +193,28 @@ for (const [what, bytes, length, address] of cut) {
   });
 }
 
+for (const [what, ...args] of [
+  ['null', null],
+  ['a text', 'xx'],
+  ['a proxy of bytes', new Proxy(new Uint8Array(16), {})],
+  ['a length past the bytes', Uint8Array.of(10, 0, 0, 1), 28],
+  ['a negative length', Uint8Array.of(2, 0, 0, 80, 127, 0, 0, 1), -5],
+  ['a length that is none', new Uint8Array(16), Symbol('length')],
+] as [what: string, ...unknown[]][]) {
+  test(`decodeAddress() refuses ${what}`, (t) => {
+    const error = t.throws(() => sys.decodeAddress(...(args as [Uint8Array, number])));
+    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
+  });
+}
+
+test('errnoName(), errnoText() and syscallName() refuse what is no number', (t) => {
+  for (const name of [sys.errnoName, sys.errnoText, sys.syscallName]) {
+    for (const value of [Symbol('n'), 1n, 'EPIPE', Object.create(null)]) {
+      t.throws(() => name(value as number), { code: 'ERR_INVALID_ARG_TYPE' });
+    }
+  }
+});
+
 const wrong: [what: string, address: unknown, error: RegExp][] = [
   ['a name', { address: 'localhost', port: 1 }, /^address must be an IPv4 or IPv6 address/],
   ['a scope by name', { address: 'fe80::1%lo', port: 1 }, /^address must be/],

@@ -167,6 +167,15 @@ test('several control messages, padded: each comes back as it was', (t) => {
 
 const wrong: [what: string, message: unknown, error: RegExp][] = [
   ['no data', {}, /^sendmsg: message must be an array of typed arrays/],
+  ['null', null, /^sendmsg: message must be \{data: Uint8Array\[\]\}, received null/],
+  ['nothing', undefined, /^sendmsg: message must be .* received undefined/],
+  ['control of no array', { data: [], control: 5 }, /^control must be an array of messages/],
+  ['control with a hole', { data: [], control: new Array(1) }, /^control\[0\] must be \{level/],
+  [
+    'control data whose bytes are gone',
+    { data: [], control: [{ level: 1, type: 1, data: detached() }] },
+    /^control\[0\].data must be a Uint8Array that its buffer is long enough for/,
+  ],
   ['data that is no bytes', { data: ['x'] }, /^sendmsg: message must be a typed array/],
   [
     'control data that is no bytes',
@@ -176,12 +185,12 @@ const wrong: [what: string, message: unknown, error: RegExp][] = [
   [
     'a level that is no integer',
     { data: [], control: [{ level: Number.NaN, type: 1, data: new Uint8Array() }] },
-    /^control\[0\].level must be an integer of 32 bits/,
+    /^control\[0\].level must be an integer from -2147483648 to 2147483647/,
   ],
   [
     'a type that is too large',
     { data: [], control: [{ level: 1, type: 2 ** 32, data: new Uint8Array() }] },
-    /^control\[0\].type must be an integer of 32 bits/,
+    /^control\[0\].type must be an integer from -2147483648 to 2147483647/,
   ],
 ];
 
@@ -191,7 +200,23 @@ for (const [what, message, expected] of wrong) {
     const error = t.throws(() => sys.sendmsg(a, message as sys.OutgoingMessage), {
       message: expected,
     });
-    t.true(error instanceof TypeError || error instanceof RangeError);
+    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
+  });
+}
+
+function detached(): Uint8Array {
+  const bytes = new Uint8Array(8);
+  structuredClone(bytes, { transfer: [bytes.buffer] });
+  return bytes;
+}
+
+for (const into of [null, undefined, 'x', Symbol('into')]) {
+  test(`recvmsg() refuses ${String(into)} for buffers`, (t) => {
+    const [a] = pair(ownedBy(t));
+    t.throws(() => sys.recvmsg(a, into as unknown as sys.IncomingBuffers), {
+      code: 'ERR_INVALID_ARG_TYPE',
+      message: /^recvmsg: into must be \{buffers: Uint8Array\[\]\}, received/,
+    });
   });
 }
 
