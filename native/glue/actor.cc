@@ -221,7 +221,7 @@ void Actor::StopMethod(const Napi::CallbackInfo&) {
   Napi::HandleScope scope(env_);
   napi_value thrown = Deliver(env_);
   Close();
-  if (thrown != nullptr) napi_throw(env_, thrown);
+  if (thrown != nullptr) ThrowAgain(env_, thrown);
 }
 
 void Actor::OnDone(napi_env env, napi_value, void* context, void*) {

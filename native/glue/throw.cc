@@ -78,4 +78,6 @@ bool ThrowRange(napi_env env, const char* call, const char* parameter, const cha
   return Throw(env, true, call, parameter, expected, received);
 }
 
+void ThrowAgain(napi_env env, napi_value thrown) { napi_throw(env, thrown); }
+
 }  // namespace closewait::glue

@@ -14,4 +14,7 @@ bool ThrowType(napi_env env, const char* call, const char* parameter, const char
 bool ThrowRange(napi_env env, const char* call, const char* parameter, const char* expected,
                 napi_value received);
 
+// Throws what JavaScript threw, and was taken from it, once more.
+void ThrowAgain(napi_env env, napi_value thrown);
+
 }  // namespace closewait::glue
