@@ -1,5 +1,8 @@
-// The public door: `import { tcpInfo, snapshot } from 'closewait'`. Re-exports only.
+// The public door: `import { tcpInfo, snapshot } from 'closewait'`. Re-exports only; `closewait/lab` has what runs scenarios.
 
+export { diagnose } from './diagnose/diagnose.js';
+export type { DiagnoseOptions } from './diagnose/options.js';
+export type { Diagnosis, SocketReport } from './diagnose/record.js';
 export { type FourTuple, type SnapshotOptions, SockDiag, snapshot } from './observer/sock-diag.js';
 export { TcpInfoReader, tcpInfo, tcpState } from './observer/tcp-info.js';
 export type { Endpoint } from './tcp/address.js';

@@ -87,7 +87,7 @@ sameShape(
   (t) => {
     const outputs = blocks.filter(
       ({ command }) =>
-        command !== undefined && command !== 'npm run bench' && !command.includes('ladder'),
+        command !== undefined && !/^npm run bench$|ladder|^closewait bench/.test(command),
     );
     t.true(outputs.length > 2);
     withExamples(readme, (run) => {

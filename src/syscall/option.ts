@@ -34,7 +34,7 @@ export type SocketOptionQuestion<N extends SocketOptionName> =
     : never;
 
 function rowOf(name: string): SocketOption<unknown, unknown> {
-  if (!Object.hasOwn(socketOptions, name)) {
+  if (typeof name !== 'string' || !Object.hasOwn(socketOptions, name)) {
     throw argumentError(
       'option',
       'a name in socketOptions (any other goes through getsockopt)',

@@ -100,7 +100,7 @@ export class Namespace implements AsyncDisposable {
   #start(name: string): Promise<sys.Actor> {
     // The descriptor's number may be somebody else's by now.
     if (this.#closed) throw new Error('the world is closed');
-    return sys.Actor.start({ name, netns: this.#netns });
+    return sys.Actor.start({ name, ...(this.#netns >= 0 && { netns: this.#netns }) });
   }
 
   /** Stops the actors, newest first, and lets the namespace go. Idempotent. */

@@ -7,9 +7,7 @@ import { closeWait } from '../../src/scenario/close-wait.js';
 import type { Scenario } from '../../src/scenario/scenario.js';
 import * as sys from '../../src/syscall/sys.js';
 import { until } from '../fixture/until.js';
-import { keepersOf, namespacesOf } from './traces.js';
-
-const [HOST] = namespacesOf(process.pid);
+import { HeldNamespaces } from './traces.js';
 
 /** The article's scenario with another story, or other expectations. */
 export const altered = (changes: Partial<Scenario>): Scenario => ({ ...closeWait, ...changes });
@@ -49,19 +47,19 @@ export async function flood(port = 0): Promise<void> {
 
 /** Runs the story in a namespace, and waits until that is gone. */
 export async function observed(scenario: Scenario, driver: DriverName): Promise<Run> {
-  let inside: string[] = [];
+  using namespaces = new HeldNamespaces();
   const story: Scenario = {
     ...scenario,
     run: async (stage) => {
-      inside = namespacesOf(process.pid).filter((name) => name !== HOST);
+      namespaces.hold(process.pid);
       await scenario.run(stage);
     },
   };
   const result = await run(story, { world: 'namespace', driver });
-  if (inside.length === 0) throw new Error('no thread was seen in a namespace');
+  if (namespaces.names.length === 0) throw new Error('no thread was seen in a namespace');
   await until(
-    () => inside.every((name) => keepersOf(name).length === 0),
-    () => `${inside} kept by ${inside.flatMap(keepersOf)}`,
+    () => namespaces.kept.length === 0,
+    () => namespaces.kept.join(', '),
   );
   return result;
 }

@@ -3,7 +3,7 @@
  * descendant inherits, so that other tests' processes do not count.
  */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { until } from '../fixture/until.js';
 
 /** A living process. */
@@ -32,20 +32,60 @@ export function namespacesOf(pid: number): string[] {
     .filter((name) => name !== '');
 }
 
-/** The processes that keep a namespace, by a thread in it or by a descriptor of it. */
-export function keepersOf(namespace: string): number[] {
+/** The processes that keep a namespace, by a thread in it or by a descriptor of it; `held` is a descriptor of our own. */
+export function keepersOf(namespace: string, held = -1): number[] {
   return pids().filter(
     (pid) =>
       namespacesOf(pid).includes(namespace) ||
-      entries(`/proc/${pid}/fd`).some((fd) => link(`/proc/${pid}/fd/${fd}`) === namespace),
+      entries(`/proc/${pid}/fd`).some(
+        (fd) =>
+          !(pid === process.pid && Number(fd) === held) &&
+          link(`/proc/${pid}/fd/${fd}`) === namespace,
+      ),
   );
+}
+
+/**
+ * Namespaces held by a descriptor, so that nobody else's gets the same number meanwhile: the kernel gives it away again
+ * at once.
+ */
+export class HeldNamespaces implements Disposable {
+  readonly #fds = new Map<string, number>();
+
+  /** Takes hold of those that a process's threads are in, but for the test's own. */
+  hold(pid: number): void {
+    for (const tid of entries(`/proc/${pid}/task`)) {
+      const path = `/proc/${pid}/task/${tid}/ns/net`;
+      const name = link(path);
+      if (name === '' || HOST.includes(name) || this.#fds.has(name)) continue;
+      const fd = attempt(() => openSync(path, 'r'), -1);
+      // What was opened may be another already.
+      if (fd >= 0) this.#fds.set(link(`/proc/self/fd/${fd}`), fd);
+    }
+  }
+
+  get names(): string[] {
+    return [...this.#fds.keys()];
+  }
+
+  /** Who else keeps them. */
+  get kept(): string[] {
+    return [...this.#fds].flatMap(([name, fd]) =>
+      keepersOf(name, fd).map((pid) => `${name} kept by ${pid}`),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#fds.values()) closeSync(fd);
+    this.#fds.clear();
+  }
 }
 
 const HOST = namespacesOf(process.pid);
 
 export class Traces {
   readonly #mark = `CLOSEWAIT_TEST=${randomUUID()}`;
-  readonly #namespaces = new Set<string>();
+  readonly #namespaces = new HeldNamespaces();
 
   /** The command under the mark; the process that is started becomes the command's own. */
   marked(command: readonly string[]): string[] {
@@ -57,29 +97,29 @@ export class Traces {
     const seen = pids()
       .filter((pid) => text(`/proc/${pid}/environ`).split('\0').includes(this.#mark))
       .map((pid) => ({ pid, argv: text(`/proc/${pid}/cmdline`).split('\0') }));
-    for (const { pid } of seen) {
-      for (const name of namespacesOf(pid)) if (!HOST.includes(name)) this.#namespaces.add(name);
-    }
+    for (const { pid } of seen) this.#namespaces.hold(pid);
     return seen;
   }
 
   /** The network namespaces the command was seen in, this process's own aside. */
   get namespaces(): string[] {
     this.processes();
-    return [...this.#namespaces];
+    return this.#namespaces.names;
   }
 
   /** Waits until no process and no namespace of the command is left. */
   async gone(): Promise<void> {
     const left = (): string[] => [
       ...this.processes().map(({ pid, argv }) => `process ${pid} ${argv.join(' ')}`),
-      ...[...this.#namespaces].flatMap((name) =>
-        keepersOf(name).map((pid) => `${name} kept by ${pid}`),
-      ),
+      ...this.#namespaces.kept,
     ];
-    await until(
-      () => left().length === 0,
-      () => `left behind: ${left().join(', ')}`,
-    );
+    try {
+      await until(
+        () => left().length === 0,
+        () => `left behind: ${left().join(', ')}`,
+      );
+    } finally {
+      this.#namespaces[Symbol.dispose]();
+    }
   }
 }

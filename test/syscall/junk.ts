@@ -91,6 +91,9 @@ const classes = ['AbortError', 'Descriptors', 'SyscallError'];
 /** An option's value is many things, and not each of their refusals has a code; nor do bytes that make no entry. */
 const withoutCode = ['decodeDirents', 'getOption', 'setOption'];
 
+// A diagnosis of the whole machine takes a second: its refusals have a table in test/diagnose.
+const { diagnose: _, ...door } = closewait;
+
 /** What is not a function of `sys`, as one. */
 const others: Record<string, (...args: never[]) => unknown> = {
   'Actor.start': async (options: sys.ActorOptions) => (await sys.Actor.start(options)).stop(),
@@ -102,7 +105,7 @@ const others: Record<string, (...args: never[]) => unknown> = {
     using diag = closewait.SockDiag.open();
     diag.find(tuple);
   },
-  ...closewait,
+  ...door,
   SockDiag: (fd: number) => new closewait.SockDiag(fd).close(),
   TcpInfoReader: (fd: number) => new closewait.TcpInfoReader().read(fd),
 };
