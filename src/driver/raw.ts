@@ -306,6 +306,9 @@ class RawClient extends RawEnd implements ClientRole {
       undefined,
       this.fds,
     );
+    await other.open();
+    // The address now, the port at connect(2): until then it can be limited.
+    await other.setOption('IP_BIND_ADDRESS_NO_PORT', true);
     await other.bind(0);
     return other;
   }

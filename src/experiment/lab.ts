@@ -1,8 +1,10 @@
-import { CannotExpress, type Cast, type End } from '../driver/role.js';
-import { holdersOf, threadsOf } from '../observer/process.js';
-import { tcpState } from '../observer/tcp-info.js';
+import { fstatSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js';
+import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
+import { tcpInfo, tcpState } from '../observer/tcp-info.js';
 import type { ReachOptions, Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
-import { causeOf } from '../tcp/cause.js';
+import { causeOf, type SocketFacts } from '../tcp/cause.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
 import type { Link } from '../world/link.js';
@@ -140,9 +142,25 @@ export class Lab implements Stage, AsyncDisposable {
     for (const { end, state } of wanted) {
       // Two that know nothing of each other: the socket's own answer, and the kernel's table.
       const own = this.#ask(end);
-      if (own !== undefined) this.#check(`${end} is in ${state}`, state, own, 'TCP_INFO');
+      // Its descriptor has nothing to do with TIME_WAIT any more: the connection is a mini-socket's.
+      const told = state === 'TIME_WAIT' ? 'CLOSE' : state;
+      if (own !== undefined) this.#check(`${end} is in ${state}`, told, own, 'TCP_INFO');
       const row = this.instruments.row(end)?.state ?? 'CLOSE';
       this.#check(`${end} is in ${state}`, state, row, 'sock_diag');
+    }
+  };
+
+  blocked = async (role: Role, call: string): Promise<void> => {
+    const until = Date.now() + DEADLINE_MS;
+    for (;;) {
+      this.#options.signal?.throwIfAborted();
+      const thread = threadsOf(given(role.pid, 'process')).find(({ tid }) => tid === role.tid);
+      if (thread?.syscall?.name === call) return;
+      if (Date.now() > until) {
+        const seen = thread?.syscall?.name ?? thread?.reason ?? 'no thread';
+        throw new Error(`expected the ${role.end} to wait in ${call}, observed ${seen}`);
+      }
+      await pause(1);
     }
   };
 
@@ -169,8 +187,7 @@ export class Lab implements Stage, AsyncDisposable {
       const state = this.#ask(end);
       if (state !== undefined) tcpInfoStates[end] = state;
     }
-    const sockets = this.#sockets();
-    const diagnoses = sockets.flatMap((socket) => this.#diagnose(socket));
+    const { sockets, diagnoses } = this.#look();
     const moment = { name, tNs, sockets, tcpInfo: tcpInfoStates, diagnoses };
     this.moments.push(moment);
     const expected = this.#scenario.expected?.[name] ?? {};
@@ -181,19 +198,22 @@ export class Lab implements Stage, AsyncDisposable {
     await this.#options.onMoment?.(moment);
   };
 
-  /** The experiment's sockets, listener first, then client and server. */
-  #sockets(): MomentSocket[] {
+  /** The experiment's sockets, listener first, then client and server, and why each stays. */
+  #look(): Pick<Moment, 'sockets' | 'diagnoses'> {
     const rows: [MomentSocket['end'], SocketRow][] = [];
     for (const row of this.instruments.listeners()) rows.push(['listener', row]);
+    const facts: [End, Omit<SocketFacts, 'holders'>][] = [];
     for (const end of ENDS) {
       const row = this.instruments.row(end);
       if (row !== undefined) rows.push([end, row]);
+      const each = row ?? this.#ghost(end);
+      if (each !== undefined) facts.push([end, each]);
     }
     const pids = new Set(ENDS.flatMap((end) => this[end].pid ?? []));
-    const inodes = rows.map(([, { inode }]) => inode).filter((inode) => inode !== 0);
+    const inodes = [...rows, ...facts].map(([, { inode }]) => inode).filter(Boolean);
     const { holders, incomplete } = holdersOf(inodes, { pids });
     for (const reason of incomplete) this.instruments.refused.set('process', reason);
-    return rows.map(([end, row]) => {
+    const sockets = rows.map(([end, row]) => {
       const [owner] = holders.get(row.inode) ?? [];
       const { family, state, recvQ, sendQ, local, remote, inode, timer, timerMs } = row;
       return {
@@ -202,18 +222,34 @@ export class Lab implements Stage, AsyncDisposable {
         ...(owner && { owner: { pid: owner.pid, fd: owner.fd, program: owner.program } }),
       };
     });
+    const diagnoses = facts.flatMap(([end, each]) =>
+      this.#diagnose(end, each, holders.get(each.inode) ?? []),
+    );
+    return { sockets, diagnoses };
   }
 
-  #diagnose(socket: MomentSocket): Diagnosis[] {
-    const { end, owner } = socket;
-    if (end === 'listener') return [];
-    const holders = owner === undefined ? [] : [owner];
-    const found = causeOf({ ...socket, holders });
+  /** A descriptor whose connection is gone: sock_diag has it no more, so it is asked itself. */
+  #ghost(end: End): Omit<SocketFacts, 'holders'> | undefined {
+    const seen = this.#unlessRefused('TCP_INFO', () =>
+      this[end].withDescriptor((fd) => ({ inode: fstatSync(fd).ino, info: tcpInfo(fd) })),
+    );
+    if (seen?.info.state !== 'CLOSE') return undefined;
+    const { inode, info } = seen;
+    const segments = (info.segsIn ?? 0) + (info.segsOut ?? 0);
+    return { state: 'CLOSE', recvQ: 0, sendQ: 0, inode, timer: 'off', segments };
+  }
+
+  #diagnose(
+    end: End,
+    facts: Omit<SocketFacts, 'holders'>,
+    holders: readonly Holder[],
+  ): Diagnosis[] {
+    const found = causeOf({ ...facts, holders });
     if (found === undefined) return [];
     const { program, pid, tid } = this[end];
     if (program === undefined || pid === undefined) return [{ end, ...found }];
     const thread = this.#unlessRefused('process', () =>
-      threadsOf(owner?.pid ?? pid).find((each) => each.tid === tid),
+      threadsOf(holders[0]?.pid ?? pid).find((each) => each.tid === tid),
     );
     const { missingCall: missing } = program;
     return [{ end, ...found, ...(thread && { thread }), ...(missing && { missing }) }];

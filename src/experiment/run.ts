@@ -56,7 +56,12 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   await using place = await openPlace(scenario, world, family);
   for (const host of new Set([place.client, place.server])) {
     for (const [path, value] of Object.entries(scenario.sysctls ?? {})) {
-      await host.setSysctl(path, value);
+      try {
+        await host.setSysctl(path, value);
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+        return skipped(place.kind, `this kernel has no /proc/sys/${path}`);
+      }
     }
   }
   await using actors = await cast(driver, place, { family, signal });
@@ -105,6 +110,11 @@ function whyNot(
   if (sysctls !== undefined) return `${needs}, for a sysctl`;
   if (place !== undefined) return `${needs}, for ${place.wire ? 'a wire' : 'a link'}`;
   return needsNamespace ? `${needs}, for a privilege` : undefined;
+}
+
+/** Whether what was asked for is not there, in a kernel that is older or was built without it. */
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 /** Whether the machine had too little for the lab itself: that says nothing of the scenario. */

@@ -1,4 +1,4 @@
-import type { ClientRole, DriverName, End, ServerRole } from '../driver/role.js';
+import type { ClientRole, DriverName, End, Role, ServerRole } from '../driver/role.js';
 import type { Cause } from '../tcp/cause.js';
 import type { TcpStateName } from '../tcp/states.js';
 import type { Link } from '../world/link.js';
@@ -23,6 +23,8 @@ export interface Stage {
     states: Partial<Readonly<Record<End, TcpStateName>>>,
     options?: ReachOptions,
   ): Promise<void>;
+  /** Waits until the thread that acts an end is blocked in a system call. Fails the run if 10 s pass. */
+  blocked(role: Role, call: string): Promise<void>;
   /** Has every observer look, under a name, and holds what they see against `expected` of that name. */
   moment(name: string): Promise<void>;
   /** Holds a value against what it should be. */
@@ -40,7 +42,7 @@ export interface SocketExpectation {
   readonly owned?: boolean;
   /** The timer that runs. */
   readonly timer?: string;
-  /** Why it stays, as the classifier should say. */
+  /** Why it stays, as the classifier should say; `ghost` also where sock_diag does not show it. */
   readonly cause?: Cause;
   /** The system call that the end's thread should be blocked in, where that is known for a driver. */
   readonly waitsIn?: Partial<Readonly<Record<DriverName, string>>>;
