@@ -5,7 +5,7 @@ import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
 import type { ReachOptions, Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
 import { causeOf, type SocketFacts } from '../tcp/cause.js';
-import type { SocketRow } from '../tcp/socket-table.js';
+import type { SocketRow, TimerName } from '../tcp/socket-table.js';
 import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
 import type { Link } from '../world/link.js';
 import type { Wire } from '../world/wire.js';
@@ -150,19 +150,34 @@ export class Lab implements Stage, AsyncDisposable {
     }
   };
 
+  timer = async (end: End, name: TimerName): Promise<void> => {
+    await this.#observe(`the ${end} with timer ${name}`, () => {
+      const seen = this.instruments.row(end)?.timer;
+      return [seen === name, seen];
+    });
+  };
+
   blocked = async (role: Role, call: string): Promise<void> => {
-    const until = Date.now() + DEADLINE_MS;
+    await this.#observe(`the ${role.end} to wait in ${call}`, () => {
+      const thread = threadsOf(given(role.pid, 'process')).find(({ tid }) => tid === role.tid);
+      return [thread?.syscall?.name === call, thread?.syscall?.name ?? thread?.reason];
+    });
+  };
+
+  /** Looks again and again until it is so; what was observed last goes into the message of a failure. */
+  async #observe(what: string, look: () => readonly [ok: boolean, seen: unknown]): Promise<void> {
+    const until = performance.now() + DEADLINE_MS;
     for (;;) {
       this.#options.signal?.throwIfAborted();
-      const thread = threadsOf(given(role.pid, 'process')).find(({ tid }) => tid === role.tid);
-      if (thread?.syscall?.name === call) return;
-      if (Date.now() > until) {
-        const seen = thread?.syscall?.name ?? thread?.reason ?? 'no thread';
-        throw new Error(`expected the ${role.end} to wait in ${call}, observed ${seen}`);
+      const [ok, seen] = look();
+      if (ok) return;
+      if (performance.now() > until) {
+        const within = `within ${DEADLINE_MS / 1000} s`;
+        throw new Error(`expected ${what} ${within}, observed ${JSON.stringify(seen)}`);
       }
       await pause(1);
     }
-  };
+  }
 
   #ask(end: End): TcpState | undefined {
     return this.#unlessRefused('TCP_INFO', () => this[end].withDescriptor(tcpState));

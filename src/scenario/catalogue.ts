@@ -1,6 +1,25 @@
+import { abort } from './abort.js';
 import { closeWait } from './close-wait.js';
+import { closeWithUnreadData } from './close-with-unread-data.js';
 import { finWait2Expiry } from './fin-wait2-expiry.js';
+import { finWait2Held } from './fin-wait2-held.js';
+import { halfCloseResponse } from './half-close-response.js';
+import { lingerBlocks } from './linger-blocks.js';
+import { normal } from './normal.js';
 import type { Scenario } from './scenario.js';
+import { serverFirst } from './server-first.js';
+import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
 /** Every scenario, in the order they are listed and run. */
-export const catalogue: readonly Scenario[] = [closeWait, finWait2Expiry];
+export const catalogue: readonly Scenario[] = [
+  closeWait,
+  finWait2Expiry,
+  normal,
+  serverFirst,
+  finWait2Held,
+  halfCloseResponse,
+  closeWithUnreadData,
+  abort,
+  lingerBlocks,
+  zeroWindowFinWait1,
+];

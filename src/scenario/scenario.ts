@@ -1,5 +1,6 @@
 import type { ClientRole, DriverName, End, Role, ServerRole } from '../driver/role.js';
 import type { Cause } from '../tcp/cause.js';
+import type { TimerName } from '../tcp/socket-table.js';
 import type { TcpStateName } from '../tcp/states.js';
 import type { Link } from '../world/link.js';
 import type { Wire } from '../world/wire.js';
@@ -23,6 +24,8 @@ export interface Stage {
     states: Partial<Readonly<Record<End, TcpStateName>>>,
     options?: ReachOptions,
   ): Promise<void>;
+  /** Waits until a timer runs at an end's socket, as sock_diag says it. Fails the run if 10 s pass. */
+  timer(end: End, name: TimerName): Promise<void>;
   /** Waits until the thread that acts an end is blocked in a system call. Fails the run if 10 s pass. */
   blocked(role: Role, call: string): Promise<void>;
   /** Has every observer look, under a name, and holds what they see against `expected` of that name. */
@@ -41,7 +44,7 @@ export interface SocketExpectation {
   /** Whether a descriptor holds it. */
   readonly owned?: boolean;
   /** The timer that runs. */
-  readonly timer?: string;
+  readonly timer?: TimerName;
   /** Why it stays, as the classifier should say; `ghost` also where sock_diag does not show it. */
   readonly cause?: Cause;
   /** The system call that the end's thread should be blocked in, where that is known for a driver. */
