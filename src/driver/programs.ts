@@ -261,6 +261,7 @@ export async function castPrograms(
     set onListen(heard: Cast['onListen']) {
       server.onListen = heard;
     },
+    onDiscard: () => {},
     set onStart(started: Cast['onStart']) {
       for (const acting of actors) acting.onStart = started;
     },

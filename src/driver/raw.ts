@@ -35,6 +35,8 @@ interface Setting {
   readonly signal: AbortSignal | undefined;
   /** The end's own address. */
   readonly address: string;
+  /** Hears of discardArriving. */
+  readonly discards: (on: boolean) => void;
 }
 
 /** What is still on its way when a story ends is nobody's to catch; who awaits it hears of its end. */
@@ -153,7 +155,8 @@ abstract class RawEnd implements Role {
 
   async discardArriving(on: boolean): Promise<void> {
     if (on) this.#deaf = dropArriving(this.fd);
-    else this.#deaf?.[Symbol.dispose]();
+    this.setting.discards(on);
+    if (!on) this.#deaf?.[Symbol.dispose]();
   }
 
   async duplicate(): Promise<Duplicate> {
@@ -247,7 +250,12 @@ class RawServer extends RawEnd implements ServerRole {
   }
 
   async another(): Promise<ServerRole> {
-    const other = new RawServer(await this.startThread(), this.setting, undefined, this.fds);
+    const other = new RawServer(
+      await this.startThread(),
+      { ...this.setting, discards: () => {} },
+      undefined,
+      this.fds,
+    );
     other.address = this.address;
     other.#listener = this.#listener;
     return other;
@@ -302,7 +310,7 @@ class RawClient extends RawEnd implements ClientRole {
     }
     const other = new RawClient(
       await startActor(host, 'client'),
-      { ...this.setting, address },
+      { ...this.setting, address, discards: () => {} },
       undefined,
       this.fds,
     );
@@ -328,19 +336,24 @@ export async function castRaw(
   hosts: Hosts,
   { family = 4, signal }: CastOptions = {},
 ): Promise<Cast> {
-  const setting = (host: Host): Setting => {
+  let onDiscard: Cast['onDiscard'] = () => {};
+  const setting = (end: End): Setting => {
+    const host = hosts[end];
     const address = host.addresses[family];
     if (address === undefined) throw new CannotExpress('raw', 'IPv6: this kernel has none');
-    return { host, family, signal, address };
+    return { host, family, signal, address, discards: (on) => onDiscard(end, on) };
   };
-  const server = new RawServer(await startActor(hosts.server, 'server'), setting(hosts.server));
-  const client = new RawClient(await startActor(hosts.client, 'client'), setting(hosts.client));
+  const server = new RawServer(await startActor(hosts.server, 'server'), setting('server'));
+  const client = new RawClient(await startActor(hosts.client, 'client'), setting('client'));
   return {
     driver: 'raw',
     server,
     client,
     set onListen(heard: Cast['onListen']) {
       server.onListen = heard;
+    },
+    set onDiscard(heard: Cast['onDiscard']) {
+      onDiscard = heard;
     },
     onStart: async () => {},
     transcripts: () => ({}),

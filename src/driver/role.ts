@@ -136,6 +136,8 @@ export interface Cast extends AsyncDisposable {
   onListen: (address: Endpoint) => Promise<void>;
   /** Called when a thread has been started that acts an end, before it is waited for; those that `tid` tells of are not. */
   onStart: (tid: number, end: End) => Promise<void>;
+  /** Called when an end has begun to throw away what arrives, and when it is about to cease. */
+  onDiscard: (end: End, on: boolean) => void;
   /** What each program printed and was told, where there are programs. */
   transcripts(): { readonly server?: string; readonly client?: string };
 }

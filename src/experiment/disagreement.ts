@@ -33,6 +33,9 @@ const NEEDS_SEGMENT: ReadonlySet<string> = new Set([
 /** What only request and mini-sockets go through: inet_sock_set_state does not fire for them. */
 const NO_TRANSITION: ReadonlySet<string> = new Set(['SYN_RECV', 'TIME_WAIT']);
 
+/** A reset is made some way before it is on the wire, and the processor may be away in between: so many tolerances. */
+const RESET_SLACK = 20;
+
 const ENDS: readonly End[] = ['client', 'server'];
 
 type Implied = ImpliedState<SegmentEvent>;
@@ -179,7 +182,7 @@ function unexplained(
       (each) =>
         each.flags.includes('R') &&
         (each.end === end) === (kind === 'send-reset') &&
-        Math.abs(each.tNs - tNs) <= toleranceNs,
+        Math.abs(each.tNs - tNs) <= toleranceNs * RESET_SLACK,
     );
     if (passed) continue;
     findings.push({

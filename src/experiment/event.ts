@@ -138,6 +138,8 @@ export interface SegmentEvent extends Seen {
   readonly acknowledgment: number;
   readonly window: number;
   readonly payloadLength: number;
+  /** The receiver's socket threw it away: a filter was attached to it. */
+  readonly discarded?: true;
   readonly cause?: Cause;
 }
 

@@ -12,6 +12,8 @@ type Stamp = Pick<TimelineEvent, 'id' | 'tNs' | 'source' | 'latenessNs' | 'late'
 export class Interpreter {
   readonly #who = new Who();
   readonly #pairing = new CallPairing();
+  /** When each end began to throw away what arrives, and when it ceased, in turn. */
+  readonly #deaf: Readonly<Record<End, number[]>> = { client: [], server: [] };
   #knowsServer = false;
 
   serverListens(address: Endpoint, surroundings?: Surroundings): void {
@@ -21,6 +23,12 @@ export class Interpreter {
 
   threadActs(tid: number, end: End): void {
     this.#who.threadActs(tid, end);
+  }
+
+  /** An end throws away what arrives from a moment on, or does so no more. */
+  discards(end: End, on: boolean, tNs: number): void {
+    const turns = this.#deaf[end];
+    if (on === (turns.length % 2 === 0)) turns.push(tNs);
   }
 
   /** Until somebody has said where the server listens, nothing can be told apart. */
@@ -105,9 +113,11 @@ export class Interpreter {
     if (sighting.kind === 'segment') {
       const { flags, sequence, acknowledgment, window, payloadLength } = sighting.segment;
       const cause = this.#pairing.causeInTime(end, seen.tNs, seen.latenessNs);
+      const turns = this.#deaf[end === 'client' ? 'server' : 'client'];
+      const discarded = turns.filter((turnNs) => turnNs <= seen.tNs).length % 2 === 1;
       return {
         ...{ ...seen, kind: sighting.kind, end, flags, sequence, acknowledgment, window },
-        ...{ payloadLength, ...(cause && { cause }) },
+        ...{ payloadLength, ...(discarded && { discarded }), ...(cause && { cause }) },
       };
     }
     if (sighting.kind === 'retransmit') return { ...seen, kind: sighting.kind, end };

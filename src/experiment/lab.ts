@@ -62,6 +62,7 @@ export class Lab implements Stage, AsyncDisposable {
       const { wire, ends } = place;
       if (wire !== undefined && !ends.includes('client')) instruments.clientIs(wire.local);
     };
+    cast.onDiscard = (end, on) => instruments.timeline.discards(end, on);
     cast.onStart = (tid, end) => instruments.threadActs(tid, end);
   }
 

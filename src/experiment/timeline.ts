@@ -33,6 +33,7 @@ export interface TimelineOptions {
 export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedOwner {
   readonly originNs: bigint;
   readonly #limit: number;
+  readonly #now: () => bigint;
   readonly #feeds: Feed[] = [];
   readonly #interpreter = new Interpreter();
   readonly #waits: Waits;
@@ -55,6 +56,7 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
     if (!Number.isInteger(limit) || limit < 1) throw new RangeError(`not a limit: ${limit}`);
     this.originNs = originNs;
     this.#limit = limit;
+    this.#now = now;
     this.#waits = new Waits(now);
   }
 
@@ -67,6 +69,11 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
   /** A thread acts one of the ends: its calls are that end's. */
   threadActs(tid: number, end: End): void {
     this.#interpreter.threadActs(tid, end);
+  }
+
+  /** From now on an end throws away what arrives at its socket, or does so no more. */
+  discards(end: End, on: boolean): void {
+    this.#interpreter.discards(end, on, this.#sinceOrigin(this.#now()));
   }
 
   /** Adds a source. Until it is first heard of no event has a place. */

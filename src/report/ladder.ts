@@ -133,7 +133,11 @@ class Ladder {
     const body = this.#label(event);
     const room = this.#lane - 2 - body.length - 2;
     const [left, right] = [2, Math.max(0, room - 2)].map((count) => '-'.repeat(count));
-    const lane = event.end === 'client' ? `${left} ${body} ${right}>` : `<${right} ${body} ${left}`;
+    const [west, east] = event.discarded ? ['x', 'x'] : ['<', '>'];
+    const lane =
+      event.end === 'client'
+        ? `${left} ${body} ${right}${east}`
+        : `${west}${right} ${body} ${left}`;
     const style = event.flags.includes('R') ? { style: 'red' as const } : {};
     return { tNs: event.tNs, ...ends, lane: ` ${lane}`.slice(0, this.#lane), ...style };
   }

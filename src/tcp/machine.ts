@@ -6,6 +6,8 @@ export interface MachineSegment
   extends Pick<Segment, 'flags' | 'sequence' | 'acknowledgment' | 'payloadLength'> {
   /** Who sent it. */
   readonly end: 'client' | 'server';
+  /** It was lost between the place of capture and the socket. */
+  readonly discarded?: true;
 }
 
 /** A state that follows from a segment. */
@@ -20,7 +22,7 @@ export interface ImpliedState<S extends MachineSegment = MachineSegment> {
 /**
  * The states that the segments of one connection imply for both ends, in order; RFC 9293, section 3.10.
  *
- * A segment takes effect on its sender and, as if nothing were lost behind the place of capture, on its receiver. What a
+ * A segment takes effect on its sender and, unless it was discarded there, on its receiver. What a
  * timer or a call does without a segment is not implied. A conversation whose first segment is no SYN implies nothing.
  */
 export function impliedStates<S extends MachineSegment>(segments: readonly S[]): ImpliedState<S>[] {
@@ -36,6 +38,7 @@ export function impliedStates<S extends MachineSegment>(segments: readonly S[]):
     for (const state of machines[end].send(segment)) {
       implied.push({ end, state, segment, by: 'sent' });
     }
+    if (segment.discarded) continue;
     for (const state of machines[peer].receive(segment)) {
       implied.push({ end: peer, state, segment, by: 'received' });
     }

@@ -1,16 +1,20 @@
 import test from 'ava';
 import { impliedStates, type MachineSegment, mayHandOver } from '../../src/tcp/machine.js';
 
-/** `C F. 1 1 +5`: sender, flags, sequence and acknowledgment numbers after the SYN's, payload. */
+/** `C F. 1 1 +5`: sender, flags, sequence and acknowledgment numbers after the SYN's, payload; a last `x`: discarded. */
 function segmentsOf(text: string, isn = 0): MachineSegment[] {
   return text.split(',').map((line) => {
-    const [end, flags = '', sequence, acknowledgment, payload] = line.trim().split(' ');
+    const words = line.trim().split(' ');
+    const discarded = words.at(-1) === 'x';
+    if (discarded) words.pop();
+    const [end, flags = '', sequence, acknowledgment, payload] = words;
     return {
       end: end === 'C' ? 'client' : 'server',
       flags,
       sequence: (Number(sequence) + isn) >>> 0,
       acknowledgment: (Number(acknowledgment ?? 0) + isn) >>> 0,
       payloadLength: Number(payload ?? 0),
+      ...(discarded && { discarded }),
     };
   });
 }
@@ -51,6 +55,11 @@ const rows = [
       ...['client FIN_WAIT1 sent', 'server CLOSE_WAIT received', 'server LAST_ACK sent'],
       ...['client FIN_WAIT2 received', 'client TIME_WAIT received', 'server CLOSE received'],
     ],
+  },
+  {
+    name: 'a FIN that the receiver throws away',
+    segments: `${OPEN}, C F. 1 1 x, C F. 1 1`,
+    expected: [...OPENED, 'client FIN_WAIT1 sent', 'server CLOSE_WAIT received'],
   },
   {
     name: 'a simultaneous close',
