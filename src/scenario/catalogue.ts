@@ -1,13 +1,18 @@
 import { abort } from './abort.js';
 import { closeWait } from './close-wait.js';
 import { closeWithUnreadData } from './close-with-unread-data.js';
+import { keepaliveDeath, userTimeout } from './dead-peer.js';
+import { eofThenEpipe } from './eof-then-epipe.js';
+import { finWait1Stuck } from './fin-wait1-stuck.js';
 import { finWait2Expiry } from './fin-wait2-expiry.js';
 import { finWait2Held } from './fin-wait2-held.js';
 import { halfCloseResponse } from './half-close-response.js';
+import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
 import { normal } from './normal.js';
 import type { Scenario } from './scenario.js';
 import { serverFirst } from './server-first.js';
+import { halfOpenReset, silentDeath } from './silent-death.js';
 import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
 /** Every scenario, in the order they are listed and run. */
@@ -22,4 +27,11 @@ export const catalogue: readonly Scenario[] = [
   abort,
   lingerBlocks,
   zeroWindowFinWait1,
+  lastAckStuck,
+  finWait1Stuck,
+  eofThenEpipe,
+  keepaliveDeath,
+  userTimeout,
+  silentDeath,
+  halfOpenReset,
 ];
