@@ -1,4 +1,10 @@
 import { abort } from './abort.js';
+import {
+  acceptQueueCloseWait,
+  acceptQueueOverflow,
+  listenerClosed,
+  rstBeforeAccept,
+} from './accept-queue.js';
 import { closeWait } from './close-wait.js';
 import { closeWithUnreadData } from './close-with-unread-data.js';
 import { keepaliveDeath, userTimeout } from './dead-peer.js';
@@ -10,8 +16,10 @@ import { halfCloseResponse } from './half-close-response.js';
 import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
 import { normal } from './normal.js';
+import { portExhaustion } from './port-exhaustion.js';
 import type { Scenario } from './scenario.js';
 import { serverFirst } from './server-first.js';
+import { closeUnderBlockedRead, dupFdNoFin, sharedFd } from './shared-descriptor.js';
 import { halfOpenReset, silentDeath } from './silent-death.js';
 import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
@@ -34,4 +42,12 @@ export const catalogue: readonly Scenario[] = [
   userTimeout,
   silentDeath,
   halfOpenReset,
+  acceptQueueCloseWait,
+  acceptQueueOverflow,
+  rstBeforeAccept,
+  listenerClosed,
+  portExhaustion,
+  dupFdNoFin,
+  sharedFd,
+  closeUnderBlockedRead,
 ];
