@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly family?: 4 | 6;
   /** Ends the run; what it had open is closed, and the promise rejects. */
   readonly signal?: AbortSignal;
+  /** How long the story may take. Left out: as long as it likes. */
+  readonly timeoutMs?: number;
   /** Called at each moment of the scenario, which goes on when it has resolved. */
   readonly onMoment?: (moment: Moment) => Promise<void>;
   /** False leaves out every observer that nobody waits for: the run should end the same. Left out: true. */
@@ -40,7 +42,7 @@ const cast = (driver: DriverName, hosts: Hosts, options: CastOptions): Promise<C
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
   const [first = 'raw'] = driversOf(scenario);
   const { driver = first, family = 4, world, signal } = options;
-  const { onMoment, observed = true } = options;
+  const { onMoment, observed = true, timeoutMs } = options;
   const base = { scenario: scenario.name, driver, family, kernel: release() };
   const skipped = (kind: RunRecord['world']['kind'], reason: string): Run => ({
     record: {
@@ -64,15 +66,14 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
       }
     }
   }
-  await using actors = await cast(driver, place, { family, signal });
+  using deadline = new Deadline(timeoutMs, signal);
+  await using actors = await cast(driver, place, { family, signal: deadline.signal });
   await using lab = await Lab.open(scenario, place, actors, {
-    ...{ signal, onMoment, observed, family },
+    ...{ signal: deadline.signal, onMoment, observed, family },
   });
   let thrown: unknown;
   try {
-    await scenario.run(lab);
-    // A story whose every state is there at the first look has not asked.
-    signal?.throwIfAborted();
+    await deadline.race(scenario.run(lab));
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof CannotExpress) return skipped(place.kind, error.message);
@@ -95,6 +96,46 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     transcripts: actors.transcripts(),
   };
   return { record, frames };
+}
+
+/** The end of a story's time, or of everybody's. */
+class Deadline implements Disposable {
+  readonly signal: AbortSignal;
+  readonly #over = new AbortController();
+  readonly #timer: NodeJS.Timeout | undefined;
+
+  constructor(timeoutMs: number | undefined, signal: AbortSignal | undefined) {
+    this.signal = AbortSignal.any([this.#over.signal, ...(signal ? [signal] : [])]);
+    if (timeoutMs === undefined) return;
+    const late = new Error(`the scenario has not ended within ${timeoutMs / 1000} s`);
+    this.#timer = setTimeout(() => this.#over.abort(late), timeoutMs);
+  }
+
+  /** Waits for a story, which may be waiting for something that hears of no signal. */
+  async race(story: Promise<void>): Promise<void> {
+    const { signal } = this;
+    let abort = (): void => {};
+    const over = new Promise<never>((_, reject) => {
+      abort = () => reject(signal.reason);
+    });
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    try {
+      await Promise.race([story, over]);
+      // A story whose every state is there at the first look has not asked.
+      signal.throwIfAborted();
+    } catch (error) {
+      // What the abort made of a call is not why the story ended.
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
 }
 
 /** Why a scenario cannot run there at all. */
