@@ -201,5 +201,6 @@ export function formatVerdict({ record }: Run, paint: Paint): string {
   const colour = record.verdict === 'reproduced' ? 'green' : record.ok ? 'yellow' : 'red';
   const count = record.checks.length === 0 ? '' : `, ${passed} of ${record.checks.length} checks`;
   const why = record.reason === undefined ? '' : `: ${record.reason}`;
-  return `${paint(colour, record.verdict)} ${record.scenario} (${record.driver}${count})${why}`;
+  const who = `${record.driver}${record.family === 6 ? ', IPv6' : ''}`;
+  return `${paint(colour, record.verdict)} ${record.scenario} (${who}${count})${why}`;
 }
