@@ -13,11 +13,34 @@ function paint(style: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string)
   return plain ? text : styleText(style, text, { validateStream: false });
 }
 
+/** How long what scenarios leave behind may go on. */
+const GRACE_MS = 500;
+
+function endSoon(before: readonly string[]): void {
+  const end = (): void => {
+    // A slow reader of what was printed is none of it.
+    if (process.stdout.writableLength > 0) return;
+    const left = process.getActiveResourcesInfo().filter((each) => !before.includes(each));
+    if (left.length > 0) chatter(`ended what a scenario left going on: ${left.join(', ')}`);
+    process.exit();
+  };
+  setInterval(end, GRACE_MS).unref();
+}
+
+let shown = '';
+
+function status(line: string): void {
+  if (line !== shown) process.stderr.write(`\r\x1b[K${line}`);
+  shown = line;
+}
+
 const io: Io = {
   out: (text) => process.stdout.write(text),
   chatter,
+  status: process.stderr.isTTY ? status : undefined,
+  endSoon,
   paint,
-  columns: process.stdout.columns ?? 80,
+  columns: process.stdout.columns || 80,
 };
 
 const PROGRAM_HELP = {
@@ -67,13 +90,19 @@ async function main(argv: string[]): Promise<number> {
   const json = 'print one JSON document';
   program
     .command('run')
-    .argument('[scenario...]', 'which; none is all of them')
+    .argument('[scenario...]', 'which, by name or by a file of yours; none is all of the catalogue')
     .description('run scenarios and hold what happens against what should')
     .option(
       '--driver <name>',
-      'who acts: program (real processes) or raw (system calls on threads)',
+      'who acts: program (real processes), raw (system calls on threads), or all that can',
     )
+    .option('--family <version>', 'over which IP version: 4, 6 or both')
+    .option('--fast', 'leave out those that take longer than some seconds')
+    .option('--repeat <times>', 'run each that often')
+    .option('--jobs <number>', 'how many run at once; left out, by the number of CPUs')
+    .option('--timeout <seconds>', 'how long one run may take; left out, 120')
     .option('--format <name>', 'how to tell it: story, ladder, transitions or ndjson')
+    .option('--reporter <name>', 'tell it to a program: tap or junit')
     .option('--json', json)
     .option('--pcap <file>', 'write the packets as pcapng, for Wireshark')
     .option('--host-network', 'run on the real loopback, where your own tools see it')

@@ -10,6 +10,10 @@ export const CANNOT_RUN = 3;
 export interface Io {
   out(text: string | Uint8Array): void;
   chatter(line: string): void;
+  /** Replaces the line that says how far it is; '' takes it away. Undefined where stderr is no terminal. */
+  readonly status: ((line: string) => void) | undefined;
+  /** Ends the process soon, even if more still goes on than did before: a scenario has left that behind. */
+  endSoon(before: readonly string[]): void;
   readonly paint: Paint;
   /** How wide a line of stdout may be. */
   readonly columns: number;

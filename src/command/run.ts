@@ -1,37 +1,40 @@
-import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { DriverName } from '../driver/role.js';
-import type { Run } from '../experiment/record.js';
+import type { RunRecord } from '../experiment/record.js';
 import { type RunOptions, run as runScenario } from '../experiment/run.js';
-import { frameComments } from '../report/comments.js';
+import { type Outcome, runSuite } from '../experiment/suite.js';
 import { formatJson } from '../report/json.js';
+import { formatJunit } from '../report/junit.js';
 import { formatLadder } from '../report/ladder.js';
 import { formatNdjson } from '../report/ndjson.js';
-import { encodePcapng } from '../report/pcapng.js';
+import { emptyTally, formatTally } from '../report/outcome.js';
+import { formatTap } from '../report/tap.js';
 import { formatRun, formatVerdict } from '../report/terminal.js';
 import { formatTransitions } from '../report/transitions.js';
-import { catalogue } from '../scenario/catalogue.js';
-import type { Scenario } from '../scenario/scenario.js';
-import {
-  AS_EXPECTED,
-  CannotRun,
-  EXPECTATION_FAILED,
-  type Io,
-  interruption,
-  Usage,
-} from './command.js';
+import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
+import { Leftovers } from './leftovers.js';
+import { writeCapture } from './pcap.js';
 import { again, bestWorld, needOwnProc } from './place.js';
+import {
+  checkNames,
+  chosen,
+  jobsOf,
+  type SelectionFlags,
+  selectionOf,
+  tasksOf,
+  wholeNumber,
+} from './selection.js';
+import { type Format, Teller } from './teller.js';
 
-export interface RunFlags {
-  readonly driver?: string;
+export interface RunFlags extends SelectionFlags {
   readonly format?: string;
+  readonly reporter?: string;
   readonly json?: true;
   readonly pcap?: string;
   readonly hostNetwork?: true;
   readonly pause?: true;
+  readonly jobs?: string;
+  readonly timeout?: string;
 }
-
-type Format = (run: Run, scenario: Scenario, io: Io) => string;
 
 const FORMATS: Readonly<Record<string, Format>> = {
   story: (run, scenario, { paint }) => formatRun(run, scenario, paint),
@@ -42,63 +45,104 @@ const FORMATS: Readonly<Record<string, Format>> = {
   ndjson: ({ record }) => formatNdjson(record.events),
 };
 
-const DRIVERS: readonly string[] = ['raw', 'program'] satisfies DriverName[];
+/** What all runs make together, where that is a document. */
+type Reporter = (outcomes: readonly Outcome[], wholeMs: number) => string;
+
+const REPORTERS: Readonly<Record<string, Reporter>> = { tap: formatTap, junit: formatJunit };
+const TIMEOUT_S = '120';
 
 /** `closewait run` */
 export async function run(names: readonly string[], flags: RunFlags, io: Io): Promise<number> {
-  const { format: formatName = 'story', json, pcap } = flags;
-  const scenarios = names.map(scenarioNamed);
-  const driver = driverNamed(flags.driver);
-  const format = Object.hasOwn(FORMATS, formatName) ? FORMATS[formatName] : undefined;
-  if (format === undefined) {
-    throw new Usage(`no format "${formatName}": it is ${Object.keys(FORMATS).join(', ')}`);
+  const { pcap, hostNetwork, pause } = flags;
+  const format = formatOf(flags, names);
+  const reporter = reporterOf(flags);
+  const selection = selectionOf(flags);
+  const jobs = pause ? 1 : jobsOf(flags.jobs);
+  const timeoutMs = pause ? undefined : wholeNumber('--timeout', flags.timeout ?? TIMEOUT_S) * 1000;
+  checkNames(names);
+  needOwnProc();
+  if (!hostNetwork) {
+    const exitCode = await again(io);
+    if (exitCode !== undefined) return exitCode;
   }
-  if (json && flags.format !== undefined) throw new Usage('--json is a format of its own');
-  if (flags.format !== undefined && names.length !== 1) {
+  const { scenarios, fromFiles } = await chosen(names, selection);
+  const tasks = tasksOf(scenarios, selection);
+  const single = names.length === 1 && tasks.length === 1;
+  if (!single && (flags.format ?? pcap) !== undefined) {
+    throw new Usage(`${pcap === undefined ? '--format' : '--pcap'} is for one run of one scenario`);
+  }
+  const signal = interruption();
+  const leftovers = fromFiles ? new Leftovers(io) : undefined;
+  await using pauses = pause ? new Pauses(io, signal) : undefined;
+  const options: Omit<RunOptions, 'driver' | 'family' | 'signal'> = {
+    world: hostNetwork ? 'host' : await bestWorld(io),
+    ...(pauses && { onMoment: pauses.at }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  };
+  const began = performance.now();
+  const tally = emptyTally();
+  const outcomes: Outcome[] = [];
+  const teller = new Teller(tasks.length, tally, single ? format : undefined, io);
+  const asDocument = reporter !== undefined || flags.json === true;
+  await runSuite(tasks, {
+    ...{ jobs, signal },
+    run: ({ scenario, driver, family }, either) =>
+      runScenario(scenario, { ...options, driver, family, signal: either }),
+    onStart: (task) => teller.started(task),
+    onEnd: (outcome, index) => {
+      tally[outcome.run.record.verdict]++;
+      if (asDocument || pcap !== undefined) {
+        outcomes[index] = reporter === undefined ? outcome : withoutEvents(outcome);
+      }
+      if (!asDocument) teller.tell(outcome);
+      teller.ended(outcome.task);
+    },
+  });
+  io.status?.('');
+  const wholeMs = performance.now() - began;
+  if (reporter !== undefined) io.out(reporter(outcomes, wholeMs));
+  else if (flags.json) {
+    const records = outcomes.map((outcome) => outcome.run.record);
+    io.out(formatJson(single ? records[0] : records));
+  } else if (!single) io.out(`${formatTally(tally, wholeMs)}\n`);
+  const [first] = outcomes;
+  if (pcap !== undefined && first !== undefined) writeCapture(pcap, first.run, io);
+  const clean = (await leftovers?.report()) ?? true;
+  const failed = tally['not-reproduced'] + tally.inconclusive;
+  return clean && failed === 0 ? AS_EXPECTED : EXPECTATION_FAILED;
+}
+
+function formatOf(
+  { format = 'story', json, pcap, ...flags }: RunFlags,
+  names: readonly string[],
+): Format {
+  const found = Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
+  if (found === undefined) {
+    throw new Usage(`no format "${format}": it is ${Object.keys(FORMATS).join(', ')}`);
+  }
+  if (json && format !== 'story') throw new Usage('--json is a format of its own');
+  if (flags.reporter !== undefined && (json || format !== 'story')) {
+    throw new Usage('--reporter is a format of its own');
+  }
+  if (format !== 'story' && names.length !== 1) {
     throw new Usage('--format shows one scenario: name it');
   }
   if (pcap !== undefined && names.length !== 1) {
     throw new Usage('--pcap takes the capture of one scenario: name it');
   }
-  needOwnProc();
-  if (!flags.hostNetwork) {
-    const exitCode = await again(io);
-    if (exitCode !== undefined) return exitCode;
-  }
-  const signal = interruption();
-  await using pauses = flags.pause ? new Pauses(io, signal) : undefined;
-  const options: RunOptions = {
-    world: flags.hostNetwork ? 'host' : await bestWorld(io),
-    signal,
-    ...(pauses && { onMoment: pauses.at }),
-    ...(driver !== undefined && { driver }),
-  };
-  const runs: Run[] = [];
-  for (const scenario of names.length > 0 ? scenarios : catalogue) {
-    const one = await runScenario(scenario, options);
-    runs.push(one);
-    if (json) continue;
-    const whole = names.length === 1 && one.record.verdict !== 'skipped';
-    io.out(whole ? format(one, scenario, io) : `${formatVerdict(one, io.paint)}\n`);
-  }
-  const [only] = runs;
-  if (json) {
-    const records = runs.map(({ record }) => record);
-    io.out(formatJson(names.length === 1 ? records[0] : records));
-  }
-  if (pcap !== undefined && only !== undefined) writeCapture(pcap, only, io);
-  return runs.every(({ record }) => record.ok) ? AS_EXPECTED : EXPECTATION_FAILED;
+  return found;
 }
 
-function scenarioNamed(name: string): Scenario {
-  const scenario = catalogue.find((each) => each.name === name);
-  if (scenario !== undefined) return scenario;
-  throw new Usage(`no scenario "${name}"; \`closewait list\` shows them`);
+function reporterOf({ reporter }: RunFlags): Reporter | undefined {
+  if (reporter === undefined || Object.hasOwn(REPORTERS, reporter))
+    return REPORTERS[reporter ?? ''];
+  throw new Usage(`no reporter "${reporter}": it is ${Object.keys(REPORTERS).join(' or ')}`);
 }
 
-function driverNamed(name: string | undefined): DriverName | undefined {
-  if (name === undefined || DRIVERS.includes(name)) return name as DriverName | undefined;
-  throw new Usage(`no driver "${name}": it is ${DRIVERS.join(' or ')}`);
+/** What the documents of a reporter do without: of a thousand runs it would fill the memory. */
+function withoutEvents(outcome: Outcome): Outcome {
+  const record: RunRecord = { ...outcome.run.record, events: [], moments: [] };
+  return { ...outcome, run: { record, frames: [] } };
 }
 
 /** Waits for Enter at each moment, so that one can look around with tools of one's own. */
@@ -123,40 +167,4 @@ class Pauses implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#input.close();
   }
-}
-
-/** Writes the connection's packets; each says beside itself what it did to both ends. */
-function writeCapture(file: string, { frames, record }: Run, { chatter }: Io): void {
-  const capture = record.observers.find(({ name }) => name === 'capture');
-  if (capture?.available !== true) {
-    throw new CannotRun(`${file} is not written: no capture: ${capture?.reason ?? record.reason}`);
-  }
-  const last = frames.at(-1);
-  const bytes = encodePcapng(
-    frameComments(frames, record.events).map(({ realtimeNs, bytes, comment }) => ({
-      timeNs: realtimeNs,
-      bytes,
-      ...(comment !== undefined && { comment }),
-    })),
-    {
-      linkType: 'ethernet',
-      interfaceName: 'lo',
-      interfaceComment: `${record.scenario}, driver ${record.driver}: ${record.verdict}`,
-      application: 'closewait',
-      os: `Linux ${record.kernel}`,
-      ...(last && {
-        statistics: {
-          timeNs: last.realtimeNs,
-          received: frames.length,
-          dropped: capture.lost ?? 0,
-        },
-      }),
-    },
-  );
-  try {
-    writeFileSync(file, bytes);
-  } catch (error) {
-    throw new CannotRun(`${file} is not written: ${(error as Error).message}`);
-  }
-  chatter(`${frames.length} packets in ${file}`);
 }

@@ -4,7 +4,7 @@ import type { SocketDescriptor } from '../observer/process.js';
 import { tcpInfo } from '../observer/tcp-info.js';
 import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
-import type { TcpInfo } from '../tcp/info.js';
+import { wasConnected } from '../tcp/cause.js';
 
 import type { Suspect } from './namespace.js';
 
@@ -86,11 +86,6 @@ function ghostAt(pidfd: number, fd: number, inode: number, netns: number): Suspe
   } finally {
     sys.close(copy);
   }
-}
-
-/** Whether its handshake was completed: then its SYN counts as delivered, and a round trip was measured. */
-function wasConnected({ delivered, rttUs = 0, bytesReceived = 0 }: TcpInfo): boolean {
-  return (delivered ?? 0) > 0 || rttUs > 0 || bytesReceived > 0;
 }
 
 /** getpeername() answers ENOTCONN in CLOSE; SO_PEERNAME still tells whose connection it was. */

@@ -4,7 +4,7 @@ import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js
 import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
 import type { ReachOptions, Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
-import { causeOf, type SocketFacts } from '../tcp/cause.js';
+import { causeOf, type SocketFacts, wasConnected } from '../tcp/cause.js';
 import type { SocketRow, TimerName } from '../tcp/socket-table.js';
 import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
 import type { Link } from '../world/link.js';
@@ -251,8 +251,8 @@ export class Lab implements Stage, AsyncDisposable {
     );
     if (seen?.info.state !== 'CLOSE') return undefined;
     const { inode, info } = seen;
-    const segments = (info.segsIn ?? 0) + (info.segsOut ?? 0);
-    return { state: 'CLOSE', recvQ: 0, sendQ: 0, inode, timer: 'off', segments };
+    const connected = wasConnected(info);
+    return { state: 'CLOSE', recvQ: 0, sendQ: 0, inode, timer: 'off', connected };
   }
 
   #diagnose(

@@ -1,3 +1,4 @@
+import type { TcpInfo } from './info.js';
 import type { TimerName } from './socket-table.js';
 import type { TcpState } from './states.js';
 
@@ -83,6 +84,15 @@ export function causeOf(facts: SocketFacts): CauseFound | undefined {
     default:
       return;
   }
+}
+
+/** Whether its handshake was completed: then its SYN counts as delivered, and a round trip was measured. */
+export function wasConnected({
+  delivered,
+  rttUs = 0,
+  bytesReceived = 0,
+}: Pick<TcpInfo, 'delivered' | 'rttUs' | 'bytesReceived'>): boolean {
+  return (delivered ?? 0) > 0 || rttUs > 0 || bytesReceived > 0;
 }
 
 function closeWaitCause(facts: SocketFacts): CauseFound {

@@ -27,7 +27,7 @@ const wrong: { title: string; args: string[]; says: RegExp }[] = [
     says: /unknown command 'walk'/,
   },
   { title: 'help for an unknown command', args: ['help', 'walk'], says: /Usage: closewait/ },
-  { title: 'an unknown option', args: ['run', '--fast'], says: /unknown option '--fast'/ },
+  { title: 'an unknown option', args: ['run', '--loud'], says: /unknown option '--loud'/ },
   { title: 'an option of another command', args: ['list', '--pcap', 'x'], says: /'--pcap'/ },
   { title: 'an unknown scenario', args: ['run', 'nap'], says: /no scenario "nap".*closewait list/ },
   {
@@ -188,7 +188,7 @@ runs(`run: a scenario that the driver cannot act is left out of all, and says wh
   const { code, stdout } = closewait('run', '--driver', 'program');
   t.is(code, 0);
   t.regex(stdout, /^reproduced close-wait \(program, .*\)$/m);
-  t.regex(stdout, /^skipped fin-wait2-expiry \(program\): driver program cannot express a write/m);
+  t.regex(stdout, /^skipped fin-wait2-expiry \(program\): driver program cannot express .+$/m);
 });
 
 test('run: a scenario that cannot run on the host is skipped, with the reason', (t) => {

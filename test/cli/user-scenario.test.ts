@@ -1,0 +1,214 @@
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ava, { type ExecutionContext } from 'ava';
+import { scratch } from '../driver/programs.js';
+import { noWorld } from '../world/ability.js';
+import { CLI, closewait, type Finished, finished, PACKAGE } from './closewait.js';
+
+const test = ava.serial;
+const NODE = process.execPath;
+const runs = noWorld === undefined ? test : test.skip;
+const why = noWorld === undefined ? '' : ` (${noWorld})`;
+const MINE = 'test/fixture/scenarios/mine.ts';
+/** What every scenario here has in common: the story is what differs. */
+const HEAD = `
+import * as sys from 'closewait/syscall';
+const title = 'a title';
+const path = { client: ['SYN_SENT', 'ESTABLISHED'], server: ['SYN_RECV', 'ESTABLISHED'] };
+const scenario = (name, story) => ({
+  ...{ name, title, source: 'tcp(7)', summary: 'A summary.', path },
+  async run(stage) {
+    await stage.client.connect(await stage.server.listen());
+    await stage.server.accept();
+    await story(stage);
+  },
+});
+`;
+
+/** Writes a file where \`closewait\` means this package, and runs it. */
+function runFile(t: ExecutionContext, name: string, text: string, ...args: string[]): Finished {
+  const folder = scratch(t);
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(PACKAGE, join(folder, 'node_modules', 'closewait'));
+  writeFileSync(join(folder, name), text);
+  return finished([NODE, CLI, 'run', join(folder, name), ...args], { cwd: folder });
+}
+
+runs(`the example of twenty lines, as TypeScript, is reproduced${why}`, (t) => {
+  const lines = readFileSync(join(PACKAGE, MINE), 'utf8').split('\n');
+  t.true(lines.length < 30);
+  const { code, stdout, stderr } = closewait('run', MINE, '--json');
+  t.is(stderr, '');
+  t.like(JSON.parse(stdout), { scenario: 'kept-open', verdict: 'reproduced', ok: true });
+  t.is(code, 0);
+});
+
+runs(`a scenario of a file goes together with those of the catalogue${why}`, (t) => {
+  const { code, stdout } = closewait('run', 'close-wait', MINE, '--driver', 'raw', '--jobs', '1');
+  t.is(code, 0, stdout);
+  t.regex(stdout, /^reproduced close-wait .*\nreproduced kept-open .*\n2 reproduced in .*\n$/);
+});
+
+const strips = process.features as { readonly typescript?: string | false };
+const without = strips.typescript ? test.skip : test;
+
+without('TypeScript where neither Node nor a tsx reads it: exit 3, and what to do', (t) => {
+  const folder = scratch(t);
+  cpSync(join(PACKAGE, MINE), join(folder, 'mine.ts'));
+  const { code, stdout, stderr } = finished([NODE, CLI, 'run', 'mine.ts'], { cwd: folder });
+  t.is(code, noWorld === undefined ? 3 : code);
+  t.is(stdout, '');
+  t.regex(stderr, /mine\.ts is TypeScript, which Node \S+ does not read: .*22\.18.*tsx/);
+});
+
+const wrongFiles: { title: string; name: string; text: string; says: RegExp[] }[] = [
+  {
+    title: 'a file without a scenario',
+    name: 'a.mjs',
+    text: 'export const a = 1;',
+    says: [/a\.mjs exports no scenario/],
+  },
+  {
+    title: 'a syntax error',
+    name: 'a.mjs',
+    text: '\nexport const = 1;',
+    says: [/a\.mjs cannot be loaded: SyntaxError: Unexpected token '='/],
+  },
+  {
+    title: 'an error while it is loaded',
+    name: 'a.mjs',
+    text: '\n\nthrow new Error("no");',
+    says: [/a\.mjs cannot be loaded: Error: no \(a\.mjs:3\)/],
+  },
+  {
+    title: 'a field that is none, one that is missing, a state that is none',
+    name: 'a.mjs',
+    text: `export default { name: 'a', title: 'b', summary: 'c', segements: [], run() {},
+      path: { client: ['FINWAIT2'], sever: [] } };`,
+    says: [
+      /the export "default" is no scenario:/,
+      /^ {2}source is missing$/m,
+      /^ {2}segements is no field: there are name, title, .*segments/m,
+      /^ {2}path\.client\[0\] must be a TCP state .*received "FINWAIT2"$/m,
+      /^ {2}path\.sever is no field: there are client, server$/m,
+    ],
+  },
+];
+
+for (const { title, name, text, says } of wrongFiles) {
+  runs(`usage: ${title}: exit 2, said on stderr${why}`, (t) => {
+    const { code, stdout, stderr } = runFile(t, name, text);
+    t.is(code, 2, stderr);
+    t.is(stdout, '');
+    for (const each of says) t.regex(stderr, each);
+    t.notRegex(stderr, /^\s+at /m);
+  });
+}
+
+runs(`usage: a file that is not there${why}`, (t) => {
+  const { code, stderr } = closewait('run', './nowhere.ts');
+  t.is(code, 2);
+  t.regex(stderr, /there is no file \.\/nowhere\.ts/);
+});
+
+// An author's mistakes.
+
+interface Mistake {
+  readonly title: string;
+  readonly story: string;
+  readonly verdict: 'reproduced' | 'not-reproduced';
+  readonly reason?: RegExp;
+  readonly stderr?: RegExp;
+}
+
+const mistakes: Mistake[] = [
+  {
+    title: 'a wait that never comes',
+    story: `({ reach }) => reach({ client: 'TIME_WAIT' }, { deadlineMs: 200 })`,
+    verdict: 'not-reproduced',
+    reason: /^expected client in TIME_WAIT within 0\.2 s; .*ESTABLISHED/,
+  },
+  {
+    title: 'a throw in the middle',
+    story: `() => {\n  undefined.foo();\n}`,
+    verdict: 'not-reproduced',
+    reason: /^Cannot read properties of undefined \(reading 'foo'\) \(mine\.mjs:14\)$/,
+  },
+  {
+    title: 'something that is no error thrown',
+    story: `() => { throw 'tantrum'; }`,
+    verdict: 'not-reproduced',
+    reason: /^tantrum$/,
+  },
+  {
+    title: 'an act that is not awaited',
+    story: `async ({ client }) => { client.shutdown('SHUT_RD'); }`,
+    verdict: 'not-reproduced',
+    reason: /^not awaited: client\.shutdown\(\)$/,
+  },
+  {
+    title: 'an act that is not awaited and fails',
+    story: `async ({ client, server }) => { client.getOption('SO_NONE'); await server.send('x'); }`,
+    verdict: 'not-reproduced',
+    reason: /^not awaited: client\.getOption\(\)$/,
+  },
+  {
+    title: 'a promise of its own that nobody awaits',
+    story: `async () => { Promise.reject(new Error('mine')); }`,
+    verdict: 'reproduced',
+    stderr: /^closewait: an error that nobody awaited: Error: mine at .*mine\.mjs:13/m,
+  },
+  {
+    title: 'an error in a callback',
+    story: `() => new Promise((done) => setTimeout(() => { done(); throw new Error('late'); }))`,
+    verdict: 'reproduced',
+    stderr: /^closewait: an error that nobody awaited: Error: late at /m,
+  },
+  {
+    title: 'a descriptor left open',
+    story: `async () => { sys.socket(sys.AF_INET, sys.SOCK_STREAM); }`,
+    verdict: 'reproduced',
+    stderr: /^closewait: left open by a scenario: fd \d+ socket:\[\d+\]$/m,
+  },
+  {
+    title: 'a run that never ends',
+    story: `() => new Promise(() => {})`,
+    verdict: 'not-reproduced',
+    reason: /^the scenario has not ended within 1 s$/,
+  },
+  {
+    title: 'a call that never returns',
+    story: `({ client }) => client.receive()`,
+    verdict: 'not-reproduced',
+    reason: /^the scenario has not ended within 1 s$/,
+  },
+];
+
+for (const { title, story, verdict, reason, stderr } of mistakes) {
+  runs(`a mistake: ${title}: said, exit 1${why}`, (t) => {
+    const text = `${HEAD}export const mine = scenario('mine', ${story});\n`;
+    const ended = runFile(t, 'mine.mjs', text, '--timeout', '1', '--json');
+    const record = JSON.parse(ended.stdout);
+    t.is(record.verdict, verdict, record.reason);
+    if (reason) t.regex(record.reason, reason);
+    if (stderr) t.regex(ended.stderr, stderr);
+    else t.is(ended.stderr, '');
+    t.is(ended.code, 1);
+  });
+}
+
+runs(`a timer left running does not keep the command alive; it is said${why}`, (t) => {
+  const text = `${HEAD}export const mine = scenario('mine', () => { setInterval(() => {}, 1e6); });\n`;
+  const { code, stdout, stderr } = runFile(t, 'mine.mjs', text);
+  t.is(code, 0, stdout);
+  t.regex(stderr, /^closewait: ended what a scenario left going on: Timeout$/m);
+});
+
+runs(`one scenario's mistake does not touch another's run${why}`, (t) => {
+  const text = `${HEAD}
+    export const wrong = scenario('wrong', () => new Promise(() => {}));
+    export const right = scenario('right', async () => {});\n`;
+  const { code, stdout } = runFile(t, 'mine.mjs', text, '--timeout', '1', '--jobs', '2');
+  t.regex(stdout, /^reproduced right .*\nnot-reproduced wrong .*\n1 reproduced, 1 not-reproduced/);
+  t.is(code, 1);
+});
