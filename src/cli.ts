@@ -114,6 +114,19 @@ async function main(argv: string[]): Promise<number> {
     .option('--json', json)
     .action(keep(async (flags) => (await import('./command/list.js')).list(flags, io)));
   program
+    .command('explain')
+    .argument(
+      '[name]',
+      'a state, spelled as by netstat or ss, or a scenario; none is the state diagram',
+    )
+    .description(
+      'say what a state means, who must act and what leads out, or what a scenario shows',
+    )
+    .option('--json', json)
+    .action(
+      keep(async (name, flags) => (await import('./command/explain.js')).explain(name, flags, io)),
+    );
+  program
     .command('observers')
     .description('list who can watch, what each is blind to and costs, and why one cannot')
     .option('--json', json)

@@ -1,0 +1,96 @@
+import {
+  type ExplainedScenario,
+  type ExplainedState,
+  type ExplainedTransition,
+  formatScenario,
+  formatState,
+  formatTransitions,
+} from '../report/explain.js';
+import { formatJson } from '../report/json.js';
+import { catalogue } from '../scenario/catalogue.js';
+import { driversOf, type Scenario } from '../scenario/scenario.js';
+import { type DiagramEdge, diagram, edgeBetween, stepsOf } from '../tcp/diagram.js';
+import { explanations, stateCalled } from '../tcp/explanations.js';
+import { AS_EXPECTED, type Io, Usage } from './command.js';
+import { suggestion } from './nearest.js';
+
+/** `closewait explain`: a state, a scenario, or both where they have the same name; without a name the state diagram. */
+export function explain(
+  name: string | undefined,
+  { json }: { json?: true },
+  { out, paint, columns }: Io,
+): number {
+  if (name === undefined) {
+    const transitions = transitionsOf(diagram);
+    out(json ? formatJson({ transitions }) : formatTransitions(transitions));
+    return AS_EXPECTED;
+  }
+  const state = stateNamed(name);
+  const scenario = scenarioNamed(name);
+  if (state === undefined && scenario === undefined) {
+    const filters = Object.values(explanations).flatMap(({ filter }) => filter ?? []);
+    const names = [...catalogue.map((each) => each.name), ...Object.keys(explanations), ...filters];
+    const near = suggestion(name, names);
+    throw new Usage(
+      `no state or scenario "${name}"${near}; \`closewait list\` shows the scenarios`,
+    );
+  }
+  if (json) {
+    out(formatJson({ ...(state && { state }), ...(scenario && { scenario }) }));
+    return AS_EXPECTED;
+  }
+  const parts = [
+    ...(state ? [formatState(state, paint, columns)] : []),
+    ...(scenario ? [formatScenario(scenario, paint, columns)] : []),
+  ];
+  out(parts.join('\n'));
+  return AS_EXPECTED;
+}
+
+function stateNamed(name: string): ExplainedState | undefined {
+  const state = stateCalled(name);
+  if (state === undefined) return undefined;
+  const passes = ({ path }: Scenario): boolean =>
+    Object.values(path).some((states) => states.includes(state));
+  return {
+    state,
+    ...explanations[state],
+    transitions: transitionsOf(diagram.filter(({ from, to }) => from === state || to === state)),
+    scenarios: catalogue.filter(passes).map((each) => each.name),
+  };
+}
+
+function transitionsOf(edges: readonly DiagramEdge[]): ExplainedTransition[] {
+  const crossed = catalogue.map(({ name, path }) => {
+    const steps = Object.values(path).flatMap((states) => stepsOf(states));
+    return { name, edges: new Set(steps.map(([from, to]) => edgeBetween(from, to))) };
+  });
+  return edges.map((edge) => ({
+    ...edge,
+    scenarios: crossed.filter((each) => each.edges.has(edge)).map((each) => each.name),
+  }));
+}
+
+function scenarioNamed(name: string): ExplainedScenario | undefined {
+  const scenario = catalogue.find((each) => each.name === name);
+  if (scenario === undefined) return undefined;
+  const { title, source, summary, path, control } = scenario;
+  return {
+    ...{ name, title, source, summary, path },
+    drivers: driversOf(scenario),
+    needs: needsOf(scenario),
+    ...(control && { control: control.what }),
+  };
+}
+
+function needsOf({ sysctls, needsNamespace, place, families, slow }: Scenario): string[] {
+  const own = sysctls !== undefined || needsNamespace || place !== undefined;
+  return [
+    ...(own ? ['a network namespace of its own'] : []),
+    ...Object.entries(sysctls ?? {}).map(([path, value]) => `${path} = ${value}`),
+    ...(place?.link ? ['a link that loses and holds what it is told to'] : []),
+    ...(place?.wire ? [`a ${place.wire} without a TCP`] : []),
+    ...(families?.length === 1 ? [`IPv${families[0]}`] : []),
+    ...(slow ? ['some patience'] : []),
+  ];
+}
