@@ -24,7 +24,7 @@ export interface Selection {
   readonly repeat: number;
 }
 
-const DRIVERS: readonly string[] = ['raw', 'program'] satisfies DriverName[];
+const DRIVERS: readonly string[] = ['raw', 'libuv', 'program'] satisfies DriverName[];
 const FAMILIES: Readonly<Record<string, readonly (4 | 6)[]>> = { 4: [4], 6: [6], both: [4, 6] };
 
 /** Throws Usage. */

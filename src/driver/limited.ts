@@ -1,4 +1,5 @@
 import type { Endpoint } from '../tcp/address.js';
+import type { NodeClientSide, NodeServerSide, NodeSide } from './node-side.js';
 import { CannotExpress, type DriverName, type Duplicate, type End, type Role } from './role.js';
 
 /** An end whose driver has nothing in place of a call, until it says otherwise. */
@@ -7,6 +8,7 @@ export abstract class LimitedEnd implements Role {
   abstract readonly pid: number | undefined;
   abstract readonly tid: number | undefined;
   abstract readonly driver: DriverName;
+  abstract readonly node: NodeSide;
 
   abstract withDescriptor<T>(look: (fd: number) => T): T | undefined;
   abstract send(data: string | Uint8Array): Promise<number>;
@@ -84,6 +86,10 @@ export abstract class LimitedClient extends LimitedEnd {
     return this.cannot('connect(AF_UNSPEC)');
   }
 
+  get node(): NodeClientSide {
+    throw new CannotExpress(this.driver, 'node:net');
+  }
+
   another(): Promise<never> {
     return this.cannot('another connection');
   }
@@ -96,6 +102,10 @@ export abstract class LimitedServer extends LimitedEnd {
 
   stopListening(): Promise<void> {
     return this.cannot('close() of the listener');
+  }
+
+  get node(): NodeServerSide {
+    throw new CannotExpress(this.driver, 'node:net');
   }
 
   another(): Promise<never> {

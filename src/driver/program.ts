@@ -10,6 +10,8 @@ export interface ProgramOptions {
   readonly path: string;
   /** argv, argv[0] included: what ps and netstat show. */
   readonly argv: readonly string[];
+  /** Gets what goes to standard output, which is then not kept in `events`: for a program that is not read by people. */
+  readonly onOutput?: (text: string) => void;
 }
 
 /** What a program printed or was given, in order, as a terminal would show it. */
@@ -43,20 +45,24 @@ export class Program implements AsyncDisposable {
     actor: sys.Actor,
     { pid, pidfd }: sys.Spawned,
     [stdin, stdout, stderr]: readonly [number, number, number],
+    onOutput?: (text: string) => void,
   ) {
     this.name = name;
     this.pid = pid;
     this.pidfd = pidfd;
     this.#actor = actor;
     this.#stdin = stdin;
-    this.#streams = [this.#listen(stdout, 'output'), this.#listen(stderr, 'error')];
+    this.#streams = [
+      listen(stdout, onOutput ?? ((text) => this.#record('output', text))),
+      listen(stderr, (text) => this.#record('error', text)),
+    ];
     this.exited = this.#wait();
     // Asked about or not, the end of a program is not an unhandled rejection of the lab.
     this.exited.catch(() => {});
   }
 
   /** Starts a program on a host. Throws SyscallError, from execve if the program cannot be run. */
-  static async start(host: Host, { name, path, argv }: ProgramOptions): Promise<Program> {
+  static async start(host: Host, { name, path, argv, onOutput }: ProgramOptions): Promise<Program> {
     const actor = await host.actor(name);
     using fds = new sys.Descriptors();
     const pipe = (): [number, number] => {
@@ -69,7 +75,7 @@ export class Program implements AsyncDisposable {
       const [error, stderr] = pipe();
       const child = await actor.spawn(path, { argv, stdio: [stdin, stdout, stderr] });
       for (const fd of [input, output, error]) fds.release(fd);
-      return new Program(name, actor, child, [input, output, error]);
+      return new Program(name, actor, child, [input, output, error], onOutput);
     } catch (error) {
       await actor.stop();
       throw error;
@@ -88,14 +94,6 @@ export class Program implements AsyncDisposable {
       this.#heard = true;
       this.#changed();
     }
-  }
-
-  #listen(fd: number, kind: 'output' | 'error'): Socket {
-    const stream = new Socket({ fd, readable: true, writable: false });
-    stream.setEncoding('utf8');
-    stream.on('data', (text: string) => this.#record(kind, text));
-    stream.on('error', () => {});
-    return stream;
   }
 
   #record(kind: ProgramEvent['kind'], text: string): void {
@@ -177,4 +175,12 @@ export class Program implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
+}
+
+function listen(fd: number, heard: (text: string) => void): Socket {
+  const stream = new Socket({ fd, readable: true, writable: false });
+  stream.setEncoding('utf8');
+  stream.on('data', heard);
+  stream.on('error', () => {});
+  return stream;
 }

@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as tick } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { Host } from '../world/host.js';
+import { borrowSocket } from './borrow.js';
 import { LimitedClient, LimitedServer } from './limited.js';
 import { Program } from './program.js';
 import type {
@@ -20,39 +21,6 @@ import { missingClose } from './server.js';
 
 const DEADLINE_MS = 10_000;
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
-
-/** A connected socket of a program: found among its descriptors, copied, looked at, closed. */
-function look<T>(program: Program | undefined, fn: (fd: number) => T): T | undefined {
-  if (program === undefined) return undefined;
-  for (const fd of socketDescriptors(program.pid)) {
-    using fds = new sys.Descriptors();
-    try {
-      const copy = fds.own(sys.pidfd_getfd(program.pidfd, fd));
-      if (sys.getOption(copy, 'SO_ACCEPTCONN') || sys.getOption(copy, 'SO_PROTOCOL') !== 6)
-        continue;
-      return fn(copy);
-    } catch (error) {
-      // The program may close it, or end, while it is looked at.
-      const gone = ['EBADF', 'ESRCH', 'ENOPROTOOPT'];
-      if (error instanceof sys.SyscallError && gone.includes(error.code)) continue;
-      throw error;
-    }
-  }
-  return undefined;
-}
-
-function socketDescriptors(pid: number): number[] {
-  const folder = `/proc/${pid}/fd`;
-  try {
-    return readdirSync(folder)
-      .filter((fd) => readlinkSync(`${folder}/${fd}`).startsWith('socket:'))
-      .map(Number);
-  } catch (error) {
-    // It has ended, or has just closed what was listed.
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
-  }
-}
 
 /** The system call that a process's first thread is blocked in (proc(5), /proc/pid/syscall). */
 function blockedIn(pid: number): string | undefined {
@@ -123,7 +91,7 @@ class ServerProgram extends LimitedServer implements ServerRole {
   }
 
   withDescriptor<T>(fn: (fd: number) => T): T | undefined {
-    return look(this.acting.process, fn);
+    return borrowSocket(this.acting.process, fn);
   }
 
   async listen(options: ListenOptions = {}): Promise<Endpoint> {
@@ -198,7 +166,7 @@ class ClientProgram extends LimitedClient implements ClientRole {
   }
 
   withDescriptor<T>(fn: (fd: number) => T): T | undefined {
-    return look(this.acting.process, fn);
+    return borrowSocket(this.acting.process, fn);
   }
 
   async connect(to: Endpoint): Promise<void> {

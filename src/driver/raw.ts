@@ -9,6 +9,7 @@ import { encodeDestroy } from '../tcp/inet-diag.js';
 import { NetlinkCursor } from '../tcp/netlink.js';
 import type { Host } from '../world/host.js';
 import { dropArriving } from '../world/socket-fault.js';
+import type { NodeClientSide, NodeServerSide } from './node-side.js';
 import {
   CannotExpress,
   type Cast,
@@ -192,6 +193,10 @@ abstract class RawEnd implements Role {
     } finally {
       this.fds.close(netlink);
     }
+  }
+
+  get node(): NodeServerSide & NodeClientSide {
+    throw new CannotExpress('raw', 'node:net');
   }
 
   protected async startThread(): Promise<readonly [sys.Actor, number]> {

@@ -5,6 +5,7 @@ import type {
 } from '../syscall/option.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { Host } from '../world/host.js';
+import type { NodeClientSide, NodeServerSide, NodeSide } from './node-side.js';
 import type { SourceLine } from './server.js';
 
 /** The two ends of a connection. */
@@ -71,6 +72,8 @@ export interface Role extends AsyncDisposable {
   destroy(): Promise<void>;
   /** The same end by another thread: it acts on the same socket. */
   thread(): Promise<this>;
+  /** What an end that is a Node program can be asked besides. Throws CannotExpress at any other. */
+  readonly node: NodeSide;
 }
 
 /** A program that acts an end on its own account: what it does is not asked for, only waited for. */
@@ -94,6 +97,7 @@ export interface ListenOptions {
 /** The passive side. */
 export interface ServerRole extends Role {
   readonly end: 'server';
+  readonly node: NodeServerSide;
   /** Where it can be reached; undefined until it listens. */
   readonly address: Endpoint | undefined;
   /** Starts to listen; where it can be reached. */
@@ -111,6 +115,7 @@ export interface ServerRole extends Role {
 /** The active side. */
 export interface ClientRole extends Role {
   readonly end: 'client';
+  readonly node: NodeClientSide;
   /** socket(2): before it is connected options can be set. `connect` does so where nobody has. */
   open(): Promise<void>;
   /** bind(2) to a port of the client's address. */
@@ -124,12 +129,27 @@ export interface ClientRole extends Role {
   another(): Promise<ClientRole>;
 }
 
-/** Who acts: by system calls on actors, or as programs of their own. */
-export type DriverName = 'raw' | 'program';
+/** Who acts: by system calls on actors, by node:net in programs of Node, or as the article's programs. */
+export type DriverName = 'raw' | 'libuv' | 'program';
+
+/** One thing that the application at an end did, or was told. */
+export interface AppEvent {
+  /** CLOCK_MONOTONIC, nanoseconds; of a call, when it returned. */
+  readonly tNs: bigint;
+  /** `call`: a verb of its role. `event`: what its runtime told it. */
+  readonly kind: 'call' | 'event';
+  readonly name: string;
+  /** What came of it, if anything: bytes as their number. */
+  readonly result?: string | number;
+  /** The code of the error that came of it. */
+  readonly code?: string;
+}
 
 /** A driver's cast for one run. Disposing of it stops both. */
 export interface Cast extends AsyncDisposable {
   readonly driver: DriverName;
+  /** What runs the ends, where that may differ: `node v26.0.0`. */
+  readonly runtime?: string;
   readonly server: ServerRole;
   readonly client: ClientRole;
   /** Called when the server listens; it goes on when that has resolved, and only then anyone else is told where. */
@@ -140,6 +160,8 @@ export interface Cast extends AsyncDisposable {
   onDiscard: (end: End, on: boolean) => void;
   /** What each program printed and was told, where there are programs. */
   transcripts(): { readonly server?: string; readonly client?: string };
+  /** What each end's runtime told it unasked, where it has one that does. */
+  heard?(): Readonly<Record<End, readonly AppEvent[]>>;
 }
 
 /** Where both ends of a connection live; the same host twice, or one each. */
@@ -152,6 +174,8 @@ export interface Hosts {
 export interface CastOptions {
   /** Left out: 4. */
   readonly family?: 4 | 6;
+  /** The Node that runs the ends, where one does: a path. Left out: this one. */
+  readonly node?: string;
   /** Ends what blocks. */
   readonly signal?: AbortSignal | undefined;
 }

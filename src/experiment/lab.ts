@@ -13,7 +13,7 @@ import type { Source } from './event.js';
 import { Instruments } from './instruments.js';
 import { pathOf } from './path.js';
 import type { Place } from './place.js';
-import type { CapturedFrame, Check, Diagnosis, Moment, MomentSocket } from './record.js';
+import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
 
 const DEADLINE_MS = 10_000;
 /** A last segment may be on its way when the story is over: a delayed ACK takes 40 ms. */
@@ -37,6 +37,8 @@ export class Lab implements Stage, AsyncDisposable {
   readonly client: Cast['client'];
   readonly checks: Check[] = [];
   readonly moments: Moment[] = [];
+  /** What was there when the story was over. */
+  left: Left = { sockets: [], tcpInfo: {}, diagnoses: [] };
   readonly instruments: Instruments;
   readonly #scenario: Scenario;
   readonly #place: Place;
@@ -198,13 +200,8 @@ export class Lab implements Stage, AsyncDisposable {
 
   moment = async (name: string): Promise<void> => {
     const tNs = this.instruments.mark(name);
-    const tcpInfoStates: Partial<Record<End, TcpState>> = {};
-    for (const end of ENDS) {
-      const state = this.#ask(end);
-      if (state !== undefined) tcpInfoStates[end] = state;
-    }
-    const { sockets, diagnoses } = this.#look();
-    const moment = { name, tNs, sockets, tcpInfo: tcpInfoStates, diagnoses };
+    const moment = { name, tNs, ...this.#look() };
+    const { sockets, diagnoses } = moment;
     this.moments.push(moment);
     const expected = this.#scenario.expected?.[name] ?? {};
     for (const end of ENDS) {
@@ -215,7 +212,12 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   /** The experiment's sockets, listener first, then client and server, and why each stays. */
-  #look(): Pick<Moment, 'sockets' | 'diagnoses'> {
+  #look(): Left {
+    const tcpInfoStates: Partial<Record<End, TcpState>> = {};
+    for (const end of ENDS) {
+      const state = this.#ask(end);
+      if (state !== undefined) tcpInfoStates[end] = state;
+    }
     const rows: [MomentSocket['end'], SocketRow][] = [];
     for (const row of this.instruments.listeners()) rows.push(['listener', row]);
     const facts: [End, Omit<SocketFacts, 'holders'>][] = [];
@@ -241,7 +243,7 @@ export class Lab implements Stage, AsyncDisposable {
     const diagnoses = facts.flatMap(([end, each]) =>
       this.#diagnose(end, each, holders.get(each.inode) ?? []),
     );
-    return { sockets, diagnoses };
+    return { sockets, tcpInfo: tcpInfoStates, diagnoses };
   }
 
   /** A descriptor whose connection is gone: sock_diag has it no more, so it is asked itself. */
@@ -308,6 +310,7 @@ export class Lab implements Stage, AsyncDisposable {
     const { instruments } = this;
     const { segments, resets = [] } = this.#scenario;
     if (segments !== undefined) await instruments.segments(segments.length, TAIL_MS);
+    this.left = this.#look();
     await instruments.finish();
     const { transitions, packets } = instruments.sees;
     for (const end of this.#place.ends) {

@@ -1,6 +1,6 @@
 // What a run says, in the shape that `--json` prints.
 
-import type { DriverName, End } from '../driver/role.js';
+import type { AppEvent, DriverName, End } from '../driver/role.js';
 import type { SourceLine } from '../driver/server.js';
 import type { Thread } from '../observer/process.js';
 import type { Endpoint } from '../tcp/address.js';
@@ -71,6 +71,12 @@ export interface Moment {
   readonly diagnoses: readonly Diagnosis[];
 }
 
+/** What was there when the story was over and nobody had been stopped yet. */
+export type Left = Pick<Moment, 'sockets' | 'tcpInfo' | 'diagnoses'>;
+
+/** What an application did or was told; `tNs` as in `events`. */
+export type AppRecord = Omit<AppEvent, 'tNs'> & { readonly tNs: number };
+
 /** A captured segment and its frame. */
 export interface CapturedFrame {
   readonly realtimeNs: bigint;
@@ -83,6 +89,8 @@ export interface CapturedFrame {
 export interface RunRecord {
   readonly scenario: string;
   readonly driver: DriverName;
+  /** What ran the ends, where that may differ: `node v26.0.0`. */
+  readonly runtime?: string;
   /** The IP version. */
   readonly family: 4 | 6;
   readonly kernel: string;
@@ -102,6 +110,10 @@ export interface RunRecord {
   readonly moments: readonly Moment[];
   /** What each program printed and was told. */
   readonly transcripts: Partial<Readonly<Record<End, string>>>;
+  /** Absent where it was skipped. */
+  readonly left?: Left;
+  /** What each end's application did and was told, in order. Absent where it was skipped. */
+  readonly application?: Readonly<Record<End, readonly AppRecord[]>>;
 }
 
 /** A run with the bytes that do not go into its record. */

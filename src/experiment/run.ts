@@ -1,19 +1,22 @@
 import { release } from 'node:os';
+import { castLibuv } from '../driver/libuv.js';
 import { castPrograms } from '../driver/programs.js';
 import { castRaw } from '../driver/raw.js';
 import {
+  type AppEvent,
   CannotExpress,
   type Cast,
   type CastOptions,
   type DriverName,
   type Hosts,
 } from '../driver/role.js';
+import { witness } from '../driver/witness.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { hasIpv6 } from '../world/interfaces.js';
 import { privilege, type WorldKind } from '../world/world.js';
 import { Lab } from './lab.js';
 import { openPlace } from './place.js';
-import type { CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
+import type { AppRecord, CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
 
 /** How to run a scenario. */
 export interface RunOptions {
@@ -22,6 +25,8 @@ export interface RunOptions {
   readonly world: WorldKind;
   /** The IP version. Left out: 4. */
   readonly family?: 4 | 6;
+  /** The Node that runs the ends, where one does: a path. Left out: this one. */
+  readonly node?: string;
   /** Ends the run; what it had open is closed, and the promise rejects. */
   readonly signal?: AbortSignal;
   /** How long the story may take. Left out: as long as it likes. */
@@ -32,8 +37,11 @@ export interface RunOptions {
   readonly observed?: boolean;
 }
 
-const cast = (driver: DriverName, hosts: Hosts, options: CastOptions): Promise<Cast> =>
-  driver === 'raw' ? castRaw(hosts, options) : castPrograms(hosts, options);
+const CASTS: Readonly<Record<DriverName, (hosts: Hosts, options: CastOptions) => Promise<Cast>>> = {
+  raw: castRaw,
+  libuv: castLibuv,
+  program: castPrograms,
+};
 
 /**
  * Runs a scenario in a place of its own and holds what was seen against what should be. A scenario that fails is a record
@@ -42,7 +50,7 @@ const cast = (driver: DriverName, hosts: Hosts, options: CastOptions): Promise<C
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
   const [first = 'raw'] = driversOf(scenario);
   const { driver = first, family = 4, world, signal } = options;
-  const { onMoment, observed = true, timeoutMs } = options;
+  const { onMoment, observed = true, timeoutMs, node } = options;
   const base = { scenario: scenario.name, driver, family, kernel: release() };
   const skipped = (kind: RunRecord['world']['kind'], reason: string): Run => ({
     record: {
@@ -67,7 +75,8 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     }
   }
   using deadline = new Deadline(timeoutMs, signal);
-  await using actors = await cast(driver, place, { family, signal: deadline.signal });
+  const told = { family, signal: deadline.signal, ...(node !== undefined && { node }) };
+  await using actors = witness(await CASTS[driver](place, told));
   await using lab = await Lab.open(scenario, place, actors, {
     ...{ signal: deadline.signal, onMoment, observed, family },
   });
@@ -81,8 +90,15 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   }
   const frames: CapturedFrame[] = await lab.finish();
   const { verdict, reason } = judge(lab, thrown);
+  const { originNs } = lab.instruments.timeline;
+  const timed = ({ tNs, ...what }: AppEvent): AppRecord => ({
+    tNs: Number(tNs - originNs),
+    ...what,
+  });
+  const application = actors.application();
   const record: RunRecord = {
     ...base,
+    ...(actors.runtime !== undefined && { runtime: actors.runtime }),
     world: { kind: place.kind, privilege: place.privilege },
     ok: verdict === 'reproduced',
     verdict,
@@ -93,7 +109,12 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     findings: lab.instruments.timeline.findings,
     observers: lab.instruments.reports,
     moments: lab.moments,
+    left: lab.left,
     transcripts: actors.transcripts(),
+    application: {
+      client: application.client.map(timed),
+      server: application.server.map(timed),
+    },
   };
   return { record, frames };
 }

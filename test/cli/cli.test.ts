@@ -38,7 +38,7 @@ const wrong: { title: string; args: string[]; says: RegExp }[] = [
   {
     title: 'an unknown driver',
     args: ['run', 'close-wait', '--driver', 'taxi'],
-    says: /no driver "taxi": it is raw or program/,
+    says: /no driver "taxi": it is raw or libuv or program/,
   },
   { title: 'a driver left out', args: ['run', '--driver'], says: /argument missing/ },
   { title: 'an unknown state', args: ['states', '--state', 'ASLEEP'], says: /no state "ASLEEP"/ },
