@@ -259,6 +259,7 @@ export async function castLibuv(
       server.onListen = heard;
     },
     onStart: async () => {},
+    onDiscard: () => {},
     transcripts: () => ({}),
     heard: () => ({ client: client.agent.events, server: server.agent.events }),
     async [Symbol.asyncDispose]() {

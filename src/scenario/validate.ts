@@ -78,7 +78,11 @@ function shape<T>(fields: Fields<T>, needed: readonly (keyof T & string)[] = [])
   };
 }
 
-const DRIVERS: Readonly<Record<DriverName, true>> = { raw: true, program: true };
+const DRIVERS: Readonly<Record<DriverName, true>> = {
+  raw: true,
+  libuv: true,
+  program: true,
+};
 const ENDS: Readonly<Record<End, true>> = { client: true, server: true };
 const CAUSES: Readonly<Record<Cause, true>> = {
   'eof-unread': true,
@@ -104,7 +108,7 @@ const socket = shape<SocketExpectation>({
   owned: flag,
   timer: text,
   cause: keysOf(CAUSES),
-  waitsIn: shape<Record<DriverName, unknown>>({ raw: text, program: text }),
+  waitsIn: shape<Record<DriverName, unknown>>({ raw: text, libuv: text, program: text }),
 });
 
 const scenario = shape<Scenario>(
