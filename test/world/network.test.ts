@@ -6,7 +6,7 @@ import { Namespace } from '../../src/world/namespace.js';
 import { Network } from '../../src/world/network.js';
 import { dropArriving } from '../../src/world/socket-fault.js';
 import { World } from '../../src/world/world.js';
-import { keepersOf } from '../experiment/traces.js';
+import { HeldNamespaces } from '../experiment/traces.js';
 import { test } from '../fixture/descriptors.js';
 import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from './ability.js';
@@ -157,14 +157,17 @@ inNamespaces('a network is gone when it is closed; twice is once', async (t) => 
   const { client, server } = network;
   const actor = await client.actor('inside');
   const blocked = t.throwsAsync(actor.nanosleep(1000), { name: 'AbortError' });
-  const names = [client, server].map(({ inode }) => `net:[${inode}]`);
-  for (const name of names) t.deepEqual(keepersOf(name), [process.pid]);
+  await server.actor('inside');
+  using namespaces = new HeldNamespaces();
+  namespaces.hold(process.pid);
+  for (const { inode } of [client, server]) t.true(namespaces.names.includes(`net:[${inode}]`));
+  t.is(namespaces.kept.length, namespaces.names.length);
   await Promise.all([network.close(), network.close()]);
   await network.close();
   await blocked;
   await until(
-    () => names.every((name) => keepersOf(name).length === 0),
-    () => names.flatMap(keepersOf).join(', '),
+    () => namespaces.kept.length === 0,
+    () => namespaces.kept.join(', '),
   );
   await t.throwsAsync(client.actor('late'), { message: /closed/ });
   await t.throwsAsync(server.setSysctl(FIN_TIMEOUT, '7'), { message: /closed/ });

@@ -3,7 +3,7 @@ import type { ExecutionContext } from 'ava';
 import { SockDiag, snapshot } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import { privilege, World } from '../../src/world/world.js';
-import { keepersOf, namespacesOf } from '../experiment/traces.js';
+import { HeldNamespaces, namespacesOf } from '../experiment/traces.js';
 import { test } from '../fixture/descriptors.js';
 import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from './ability.js';
@@ -114,15 +114,17 @@ inNamespaces('a world is gone when it is closed: threads, namespace, twice is on
   const world = await World.open('namespace');
   const actor = await world.actor('inside');
   await world.actor('another');
-  const namespace = namespacesOf(process.pid).find((name) => name !== HOST) ?? '';
+  using namespaces = new HeldNamespaces();
+  namespaces.hold(process.pid);
+  const [namespace = ''] = namespaces.names;
   t.regex(namespace, /^net:\[\d+\]$/);
-  t.deepEqual(keepersOf(namespace), [process.pid]);
+  t.deepEqual(namespaces.kept, [`${namespace} kept by ${process.pid}`]);
 
   await Promise.all([world.close(), world.close()]);
   await world.close();
   await until(
-    () => keepersOf(namespace).length === 0,
-    () => `${namespace} kept by ${keepersOf(namespace)}`,
+    () => namespaces.kept.length === 0,
+    () => namespaces.kept.join(', '),
   );
   await t.throwsAsync(actor.gettid());
 });
