@@ -181,7 +181,8 @@ function unexplained(
     const passed = segments.some(
       (each) =>
         each.flags.includes('R') &&
-        (each.end === end) === (kind === 'send-reset') &&
+        // Who answers data after close by a reset ends itself as if it had got one (TCPABORTONDATA).
+        (each.end === end || kind === 'receive-reset') &&
         Math.abs(each.tNs - tNs) <= toleranceNs * RESET_SLACK,
     );
     if (passed) continue;
@@ -214,6 +215,8 @@ function unseen(
           // A request that ends without an accepted connection never was a socket.
           return !NO_TRANSITION.has(state) && !(state === 'CLOSE' && previous === 'SYN_RECV');
         }
+        // Who never saw this end did not know yet what to look for.
+        if (own.every((each) => each.source !== source.name)) return false;
         // What it found next had begun since its look before: that look was in time, or the state fell between two.
         const next = own.find((each) => each.source === source.name && each.tNs >= tNs);
         return next === undefined || next.tNs - next.latenessNs > tNs + toleranceNs;

@@ -284,10 +284,23 @@ export class Instruments implements AsyncDisposable {
     return [...(typeof this.#traces === 'string' ? [] : this.#traces), ...this.#callTraces];
   }
 
+  /** A client whose connection was over before anybody could look: its SYN has passed. */
+  #caller(): Endpoint | undefined {
+    const server = this.#server;
+    if (server === undefined || typeof this.#packets === 'string') return undefined;
+    const from = this.#place.kind === 'network' ? undefined : server.address;
+    for (const packets of this.#packets) {
+      const caller = packets.caller(server, from);
+      if (caller !== undefined) return caller;
+    }
+    return undefined;
+  }
+
   /** The connection's frames so far, each once, in order. */
   get frames(): CapturedFrame[] {
     if (typeof this.#packets === 'string') return [];
-    const frames = this.#packets.flatMap((each) => each.between(this.#server, this.#client));
+    const client = this.#client ?? this.#caller();
+    const frames = this.#packets.flatMap((each) => each.between(this.#server, client));
     return frames.sort((a, b) => a.tNs - b.tNs);
   }
 

@@ -3,7 +3,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js';
 import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
-import type { ReachOptions, Scenario, SocketExpectation, Stage } from '../scenario/scenario.js';
+import type {
+  ReachOptions,
+  Scenario,
+  SocketExpectation,
+  Stage,
+  TimerOptions,
+} from '../scenario/scenario.js';
 import { causeOf, type SocketFacts, wasConnected } from '../tcp/cause.js';
 import type { SocketRow, TimerName } from '../tcp/socket-table.js';
 import { followsPath, type TcpState, type TcpStateName } from '../tcp/states.js';
@@ -153,10 +159,14 @@ export class Lab implements Stage, AsyncDisposable {
     }
   };
 
-  timer = async (end: End, name: TimerName): Promise<void> => {
+  timer = async (
+    end: End,
+    name: TimerName,
+    { belowMs = Number.POSITIVE_INFINITY }: TimerOptions = {},
+  ): Promise<void> => {
     await this.#observe(`the ${end} with timer ${name}`, () => {
-      const seen = this.instruments.row(end)?.timer;
-      return [seen === name, seen];
+      const { timer, timerMs = 0 } = this.instruments.row(end) ?? {};
+      return [timer === name && timerMs < belowMs, [timer, timerMs]];
     });
   };
 

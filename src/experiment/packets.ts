@@ -75,6 +75,15 @@ export class Packets implements AsyncDisposable {
     }
   }
 
+  /** Who was the first to call an endpoint, from an address if one is given; undefined where nobody did. */
+  caller(of: Endpoint, from?: string): Endpoint | undefined {
+    for (const { segment } of this.capture.frames) {
+      if (segment?.flags !== 'S' || !isSame(segment.destination, of)) continue;
+      if (from === undefined || segment.source.address === from) return segment.source;
+    }
+    return undefined;
+  }
+
   /** The frames so far that went between two endpoints. */
   between(one: Endpoint | undefined, other: Endpoint | undefined): CapturedFrame[] {
     const frames: CapturedFrame[] = [];

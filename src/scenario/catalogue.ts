@@ -5,22 +5,30 @@ import {
   listenerClosed,
   rstBeforeAccept,
 } from './accept-queue.js';
+import { adminKill } from './admin-kill.js';
 import { closeWait } from './close-wait.js';
+import { eofUnread, stillSending } from './close-wait-causes.js';
 import { closeWithUnreadData } from './close-with-unread-data.js';
 import { keepaliveDeath, userTimeout } from './dead-peer.js';
+import { disconnect } from './disconnect.js';
 import { eofThenEpipe } from './eof-then-epipe.js';
 import { finWait1Stuck } from './fin-wait1-stuck.js';
 import { finWait2Expiry } from './fin-wait2-expiry.js';
 import { finWait2Held } from './fin-wait2-held.js';
+import { ghostFd } from './ghost-fd.js';
 import { halfCloseResponse } from './half-close-response.js';
 import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
+import { linger2Expiry, linger2Negative } from './linger2.js';
 import { normal } from './normal.js';
+import { connectionRefused, fastOpen } from './opening.js';
 import { portExhaustion } from './port-exhaustion.js';
 import type { Scenario } from './scenario.js';
 import { serverFirst } from './server-first.js';
 import { closeUnderBlockedRead, dupFdNoFin, sharedFd } from './shared-descriptor.js';
+import { shutdownBoth, shutdownRead } from './shutdown.js';
 import { halfOpenReset, silentDeath } from './silent-death.js';
+import { timeWaitBlocks, timeWaitExpiry, timeWaitReuse } from './time-wait.js';
 import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
 /** Every scenario, in the order they are listed and run. */
@@ -50,4 +58,18 @@ export const catalogue: readonly Scenario[] = [
   dupFdNoFin,
   sharedFd,
   closeUnderBlockedRead,
+  eofUnread,
+  stillSending,
+  linger2Negative,
+  linger2Expiry,
+  adminKill,
+  disconnect,
+  ghostFd,
+  shutdownRead,
+  shutdownBoth,
+  connectionRefused,
+  fastOpen,
+  timeWaitBlocks,
+  timeWaitReuse,
+  timeWaitExpiry,
 ];

@@ -11,6 +11,12 @@ export interface ReachOptions {
   readonly deadlineMs?: number;
 }
 
+/** How far a timer must have run. */
+export interface TimerOptions {
+  /** What is left of it. Left out: that does not matter. */
+  readonly belowMs?: number;
+}
+
 /** The stage a scenario plays on: the two ends, and what the lab does for it. */
 export interface Stage {
   readonly server: ServerRole;
@@ -25,7 +31,7 @@ export interface Stage {
     options?: ReachOptions,
   ): Promise<void>;
   /** Waits until a timer runs at an end's socket, as sock_diag says it. Fails the run if 10 s pass. */
-  timer(end: End, name: TimerName): Promise<void>;
+  timer(end: End, name: TimerName, options?: TimerOptions): Promise<void>;
   /** Waits until the thread that acts an end is blocked in a system call. Fails the run if 10 s pass. */
   blocked(role: Role, call: string): Promise<void>;
   /** Has every observer look, under a name, and holds what they see against `expected` of that name. */

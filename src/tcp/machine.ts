@@ -89,12 +89,14 @@ class Machine {
     this.#state = state;
   }
 
-  send({ flags, sequence, payloadLength }: MachineSegment): TcpStateName[] {
+  send({ flags, sequence, acknowledgment, payloadLength }: MachineSegment): TcpStateName[] {
     if (flags.includes('R')) return this.#reset();
     if (flags.includes('S')) {
       this.#afterSyn = (sequence + 1) >>> 0;
       this.#afterSynData = (this.#afterSyn + payloadLength) >>> 0;
       if (!flags.includes('.')) return this.#go({ CLOSE: 'SYN_SENT' });
+      // Of the other's SYN it has taken this much: data too, where it is fast open.
+      this.#next = acknowledgment;
       return this.#go({ LISTEN: 'SYN_RECV', SYN_SENT: 'SYN_RECV' });
     }
     if (!flags.includes('F')) return [];

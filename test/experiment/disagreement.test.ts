@@ -89,6 +89,25 @@ for (const { name, story } of [
       ],
     },
   },
+  {
+    name: 'data after close: who sends the reset takes it for its own',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        transition(500, 'server', 'ESTABLISHED', 'CLOSE'),
+        transition(501, 'client', 'ESTABLISHED', 'CLOSE'),
+        { ...transition(499, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        segment(500, { end: 'server', flags: 'R.', sequence: 5001, acknowledgment: 1006 }),
+      ],
+    },
+  },
+  {
+    name: 'a connection that was over before the sampler knew of it',
+    story: { samples: [], packets: life },
+  },
 ] as { name: string; story: Story }[]) {
   test(`sources agree: ${name}`, (t) => {
     t.deepEqual(findingsOf(story), []);

@@ -57,6 +57,19 @@ const rows = [
     ],
   },
   {
+    name: 'data in the SYN that is taken, and a FIN behind it (RFC 7413)',
+    segments: 'C S 0 0 +5, S S. 0 6, C . 6 1, C F. 6 1',
+    expected: [...OPENED, 'client FIN_WAIT1 sent', 'server CLOSE_WAIT received'],
+  },
+  {
+    name: 'data in the SYN that is not taken, sent again with a FIN',
+    segments: 'C S 0 0 +5, S S. 0 1, C F. 1 1 +5',
+    expected: [
+      ...OPENED.slice(0, 3),
+      ...['client FIN_WAIT1 sent', 'server ESTABLISHED received', 'server CLOSE_WAIT received'],
+    ],
+  },
+  {
     name: 'a FIN that the receiver throws away',
     segments: `${OPEN}, C F. 1 1 x, C F. 1 1`,
     expected: [...OPENED, 'client FIN_WAIT1 sent', 'server CLOSE_WAIT received'],

@@ -1,6 +1,6 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { stateMask, stateName, stateNumber, tcpStates } from '../../src/tcp/states.js';
+import { followsPath, stateMask, stateName, stateNumber, tcpStates } from '../../src/tcp/states.js';
 
 test('numbers are those of include/net/tcp_states.h', (t) => {
   t.is(stateName(1), 'ESTABLISHED');
@@ -30,6 +30,32 @@ test('a mask has one bit for each state', (t) => {
   t.is(stateMask(['CLOSE_WAIT', 'LISTEN', 'CLOSE_WAIT']), 0x500);
   t.is(stateMask(tcpStates), 0x3ffe);
 });
+
+const paths = [
+  { seen: 'ESTABLISHED CLOSE_WAIT CLOSE', follows: true, what: 'all that lasts' },
+  { seen: 'SYN_RECV ESTABLISHED CLOSE_WAIT LAST_ACK CLOSE', follows: true, what: 'all of it' },
+  { seen: 'ESTABLISHED CLOSE', follows: false, what: 'a lasting state is missing' },
+  { seen: 'ESTABLISHED CLOSE_WAIT', follows: false, what: 'the end is missing' },
+  { seen: 'ESTABLISHED CLOSE_WAIT CLOSE SYN_SENT', follows: false, what: 'there is more' },
+  { seen: '', follows: false, what: 'nothing was seen' },
+  { path: 'SYN_SENT CLOSE', seen: '', follows: true, what: 'an attempt that nobody saw' },
+  { path: 'SYN_SENT CLOSE', seen: 'SYN_SENT CLOSE', follows: true, what: 'an attempt' },
+  { path: 'SYN_SENT CLOSE', seen: 'SYN_SENT', follows: false, what: 'an attempt without its end' },
+  { path: 'TIME_WAIT SYN_SENT CLOSE', seen: 'TIME_WAIT', follows: true, what: 'one after another' },
+  { path: 'SYN_RECV CLOSE', seen: '', follows: false, what: 'no attempt of its own' },
+];
+
+for (const {
+  path = 'SYN_RECV ESTABLISHED CLOSE_WAIT LAST_ACK CLOSE',
+  seen,
+  follows,
+  what,
+} of paths) {
+  test(`${seen || 'nothing'} ${follows ? 'follows' : 'does not follow'} ${path}: ${what}`, (t) => {
+    const words = (text: string): string[] => text.split(' ').filter(Boolean);
+    t.is(followsPath(words(seen), words(path)), follows);
+  });
+}
 
 test('any number has a name', (t) => {
   fc.assert(fc.property(fc.integer(), (number) => stateName(number).length > 0));
