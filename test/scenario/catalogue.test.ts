@@ -24,5 +24,12 @@ for (const scenario of catalogue) {
     }
     for (const flags of scenario.segments ?? []) t.regex(flags, /^[SFRPU]?\.?$|^[FSRP]+\.?$/);
     for (const path of Object.keys(scenario.sysctls ?? {})) t.regex(path, /^net\//);
+    for (const [end, state] of Object.entries(scenario.proof ?? {})) {
+      t.true(
+        scenario.path[end as 'client' | 'server']?.includes(state),
+        `${end} is to be in ${state}`,
+      );
+    }
+    if (scenario.control !== undefined) t.regex(scenario.control.what, /\w.*[^.]$/);
   });
 }
