@@ -23,12 +23,13 @@ import { linger2Expiry, linger2Negative } from './linger2.js';
 import { normal } from './normal.js';
 import { connectionRefused, fastOpen } from './opening.js';
 import { portExhaustion } from './port-exhaustion.js';
+import { resetUnderBlockedWrite } from './reset-under-blocked-write.js';
 import type { Scenario } from './scenario.js';
 import { serverFirst } from './server-first.js';
 import { closeUnderBlockedRead, dupFdNoFin, sharedFd } from './shared-descriptor.js';
 import { shutdownBoth, shutdownRead } from './shutdown.js';
 import { halfOpenReset, silentDeath } from './silent-death.js';
-import { timeWaitBlocks, timeWaitExpiry, timeWaitReuse } from './time-wait.js';
+import { timeWaitBlocks, timeWaitExpiry, timeWaitOverflow, timeWaitReuse } from './time-wait.js';
 import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
 /** Every scenario, in the order they are listed and run. */
@@ -58,6 +59,7 @@ export const catalogue: readonly Scenario[] = [
   dupFdNoFin,
   sharedFd,
   closeUnderBlockedRead,
+  resetUnderBlockedWrite,
   eofUnread,
   stillSending,
   linger2Negative,
@@ -71,5 +73,6 @@ export const catalogue: readonly Scenario[] = [
   fastOpen,
   timeWaitBlocks,
   timeWaitReuse,
+  timeWaitOverflow,
   timeWaitExpiry,
 ];

@@ -117,3 +117,33 @@ export const timeWaitBlocks: Scenario = {
     await fails('connect() from the same port', 'EADDRNOTAVAIL', client.connect(address));
   },
 };
+
+async function closeHalfByHalf(stage: Stage): Promise<void> {
+  const { server, client, reach, moment } = stage;
+  await establish(stage);
+  await client.shutdown('SHUT_WR');
+  await server.readEnd();
+  await reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
+  await server.close();
+  await reach({ server: 'CLOSE' });
+  await moment('over');
+}
+
+/** A host with too many of them. */
+export const timeWaitOverflow: Scenario = {
+  name: 'time-wait-overflow',
+  title: 'tcp_max_tw_buckets is reached: no TIME_WAIT at all',
+  source: 'tcp(7), tcp_max_tw_buckets; inet_twsk_alloc() in net/ipv4/inet_timewait_sock.c',
+  summary:
+    'The table of TIME_WAIT connections has no room. The client should wait for a minute, and is in CLOSE at once: an old ' +
+    'segment may now meet a new connection. The limit is there against attacks, not to get rid of TIME_WAIT.',
+  sysctls: { 'net/ipv4/tcp_max_tw_buckets': '0' },
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2', 'CLOSE'],
+    server: once.server,
+  },
+  segments: ['S', 'S.', '.', 'F.', '.', 'F.', '.'],
+  expected: { over: { client: { cause: 'ghost' } } },
+
+  run: closeHalfByHalf,
+};
