@@ -5,6 +5,7 @@ import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { test } from '../fixture/descriptors.js';
 import { until } from '../fixture/until.js';
+import { noNamespace, testUnless } from '../world/ability.js';
 
 const stateOf = (end: Cast['server'] | Cast['client']) =>
   end.withDescriptor((fd) => tcpInfo(fd).state);
@@ -90,3 +91,31 @@ for (const [call, act] of [
     await cast[Symbol.asyncDispose]();
   });
 }
+
+testUnless(noNamespace, 'it is heard of who discards, and who does so no more', async (t) => {
+  await using world = await World.open('namespace');
+  await using cast = await castRaw(world);
+  const heard: [string, boolean][] = [];
+  cast.onDiscard = (end, on) => heard.push([end, on]);
+  await connect(cast);
+  for (const on of [true, false]) await cast.server.discardArriving(on);
+  await cast.client.discardArriving(true);
+  t.deepEqual(heard, [
+    ['server', true],
+    ['server', false],
+    ['client', true],
+  ]);
+});
+
+testUnless(noNamespace, 'one more connection: its address at once, its port later', async (t) => {
+  await using world = await World.open('namespace');
+  await using cast = await castRaw(world);
+  await connect(cast);
+  const other = await cast.client.another();
+  const address = () => other.withDescriptor((fd) => sys.getsockname(fd));
+  t.deepEqual(address(), { address: '127.0.0.1', port: 0 });
+  const { port } = await cast.server.peer();
+  await other.setOption('IP_LOCAL_PORT_RANGE', { low: port, high: port });
+  await other.connect(cast.server.address ?? t.fail());
+  t.deepEqual(address(), { address: '127.0.0.1', port });
+});

@@ -246,6 +246,39 @@ for (const { name, story, expected } of [
   });
 }
 
+for (const { name, turns, found } of [
+  { name: 'a FIN that arrived', turns: [], found: 1 },
+  { name: 'a FIN that a filter threw away', turns: [{ tUs: 2_000, on: true }], found: 0 },
+  {
+    name: 'a FIN behind one that a filter threw away',
+    turns: [
+      { tUs: 2_000, on: true },
+      { tUs: 2_500, on: false },
+    ],
+    found: 1,
+  },
+]) {
+  test(`${name}, and a server that knows of none: ${found} finding`, (t) => {
+    let nowNs = 0n;
+    using timeline = new Timeline({ originNs: 0n, now: () => nowNs });
+    timeline.serverListens(server);
+    for (const { tUs, on } of turns) {
+      nowNs = BigInt(tUs * 1000);
+      timeline.discards('server', on);
+    }
+    const states = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });
+    const packets = timeline.open({ name: 'capture', latenessNs: 600, delivers: 'in-order' });
+    for (const each of lifeTransitions.slice(0, FIN_OF_CLIENT)) states.push(each);
+    for (const each of life.slice(0, FIN_OF_CLIENT + 1)) packets.push(each);
+    for (const feed of [states, packets]) feed.advance(UNTIL);
+    timeline.close();
+    const unseen = timeline.findings.filter(({ kind }) => kind === 'unseen');
+    t.is(unseen.length, found);
+    const [fin] = timeline.events.filter((event) => event.kind === 'segment').slice(-1);
+    t.is(fin?.discarded, found === 0 ? true : undefined);
+  });
+}
+
 test('found: what a source has lost', (t) => {
   using timeline = new Timeline();
   const feed = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });

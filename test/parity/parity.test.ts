@@ -10,7 +10,7 @@ import { hasIpv6 } from '../../src/world/interfaces.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 
 /** How many runs at a time: each has threads and observers of its own. */
-const WIDTH = 4;
+const WIDTH = 8;
 
 /** Runs in the order of the calls, some at a time. */
 const turns: Promise<unknown>[] = Array.from({ length: WIDTH }, () => Promise.resolve());

@@ -225,6 +225,19 @@ test('colour is in addition: without it the text is the same', (t) => {
   );
 });
 
+test('a segment that the receiver discarded ends in a cross, and leads nowhere', (t) => {
+  const events = eventsOf(...life).map((event) =>
+    event.kind === 'segment' && event.flags.includes('F')
+      ? { ...event, discarded: true as const }
+      : event,
+  );
+  const lines = formatLadder(events, { width: 80, paint }).split('\n');
+  const fins = lines.filter((line) => line.includes(' F. '));
+  t.regex(fins[0] ?? '', /\[FIN_WAIT1\] +\| -- F\. seq 6 .* -+x\|\s*$/);
+  t.regex(fins[1] ?? '', /\| x-+ F\. seq 1 .* --\|/);
+  t.false(lines.some((line) => /CLOSE_WAIT|TIME_WAIT/.test(line)));
+});
+
 test('no events make a heading', (t) => {
   t.regex(formatLadder([], { width: 80, paint }), /^ +step client +server\n$/);
 });
