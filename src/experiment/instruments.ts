@@ -12,6 +12,8 @@ import type { CapturedFrame, ObserverReport } from './record.js';
 import { Timeline } from './timeline.js';
 
 const POLL_MS = 1;
+/** Thousands of events between two polls, where a story makes some hundred: what is larger has to be cleared each time. */
+const RING_BYTES = 1 << 20;
 const UNWANTED = 'the run was to be unobserved';
 
 /** What of the place is known from the start. */
@@ -166,6 +168,7 @@ export class Instruments implements AsyncDisposable {
       () =>
         TracepointObserver.start({
           ...options,
+          ringBytes: RING_BYTES,
           onEvent: (event) => {
             awake ||= event.kind === 'enter' && event.syscall === 'socket';
             if (awake) feed?.push(event);
