@@ -94,7 +94,7 @@ async function main(argv: string[]): Promise<number> {
     .description('run scenarios and hold what happens against what should')
     .option(
       '--driver <name>',
-      'who acts: program (real processes), raw (system calls on threads), or all that can',
+      'who acts: raw (calls on threads), libuv (node:net), program (processes), or all that can',
     )
     .option('--family <version>', 'over which IP version: 4, 6 or both')
     .option('--fast', 'leave out those that take longer than some seconds')
@@ -108,6 +108,17 @@ async function main(argv: string[]): Promise<number> {
     .option('--host-network', 'run on the real loopback, where your own tools see it')
     .option('--pause', 'wait for Enter at each moment, to look around with tools of your own')
     .action(keep(async (names, flags) => (await import('./command/run.js')).run(names, flags, io)));
+  program
+    .command('compare')
+    .argument('<scenario>', 'which')
+    .description('run a scenario by several drivers, or on several Nodes, and show what differs')
+    .option('--drivers <names>', 'who acts, by commas: raw, libuv, program (default: raw,libuv)')
+    .option('--node <path...>', 'other Nodes for driver libuv to run on, besides this one')
+    .option('--json', json)
+    .option('--host-network', 'run on the real loopback')
+    .action(
+      keep(async (name, flags) => (await import('./command/compare.js')).compare(name, flags, io)),
+    );
   program
     .command('list')
     .description('list the scenarios')

@@ -36,15 +36,18 @@ export function selectionOf({
 }: SelectionFlags): Selection {
   const families = Object.hasOwn(FAMILIES, family) ? FAMILIES[family] : undefined;
   if (families === undefined) throw new Usage(`no IP version "${family}": it is 4, 6 or both`);
-  if (driver !== undefined && driver !== 'all' && !DRIVERS.includes(driver)) {
-    throw new Usage(`no driver "${driver}": it is ${DRIVERS.join(' or ')}, or all`);
-  }
   return {
-    driver: driver as Selection['driver'],
+    driver: driver === undefined || driver === 'all' ? driver : driverNamed(driver),
     families,
     fast: fast === true,
     repeat: wholeNumber('--repeat', repeat),
   };
+}
+
+/** Throws Usage for a name that is no driver's. */
+export function driverNamed(name: string): DriverName {
+  if (DRIVERS.includes(name)) return name as DriverName;
+  throw new Usage(`no driver "${name}": it is ${DRIVERS.join(' or ')}, or all`);
 }
 
 /** How many run at once, by the command line or by the machine: they wait more than they compute. */
@@ -91,7 +94,8 @@ export function tasksOf(scenarios: readonly Scenario[], selection: Selection): T
   return Array.from({ length: repeat }, () => once).flat();
 }
 
-function scenarioNamed(name: string): Scenario {
+/** One of the catalogue. Throws Usage with the nearest name. */
+export function scenarioNamed(name: string): Scenario {
   const scenario = catalogue.find((each) => each.name === name);
   if (scenario !== undefined) return scenario;
   const near = suggestion(
