@@ -20,6 +20,11 @@ import { halfCloseResponse } from './half-close-response.js';
 import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
 import { linger2Expiry, linger2Negative } from './linger2.js';
+import { nodeDestroyPending } from './node-destroy-pending.js';
+import { nodeGhost, nodeHalfOpen } from './node-half-open.js';
+import { nodeHttpClose, nodeUpgradeLeak } from './node-http.js';
+import { nodeResetAfterEnd } from './node-reset-after-end.js';
+import { nodeDestroyUnread, nodeUnreadByte } from './node-unread.js';
 import { normal } from './normal.js';
 import { connectionRefused, fastOpen } from './opening.js';
 import { portExhaustion } from './port-exhaustion.js';
@@ -75,4 +80,12 @@ export const catalogue: readonly Scenario[] = [
   timeWaitReuse,
   timeWaitOverflow,
   timeWaitExpiry,
+  nodeUnreadByte,
+  nodeHalfOpen,
+  nodeGhost,
+  nodeResetAfterEnd,
+  nodeDestroyUnread,
+  nodeDestroyPending,
+  nodeUpgradeLeak,
+  nodeHttpClose,
 ];

@@ -1,0 +1,53 @@
+import type { Scenario, Stage } from './scenario.js';
+
+/** More than any socket buffer takes. */
+const BYTES = 32 << 20;
+
+async function clientWrites({ server, client, reach }: Stage, end: 'destroy' | 'destroySoon') {
+  await client.connect(await server.node.listen({ reading: 'always' }));
+  await server.accept();
+  await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+  await client.node.call(['write', BYTES], [end]);
+  await server.node.hears('close');
+}
+
+/** How many bytes the server was told of. */
+async function received({ server }: Stage): Promise<number> {
+  const events = await server.node.heard();
+  return events.reduce((sum, event) => sum + Number(/^data (\d+)$/.exec(event)?.[1] ?? 0), 0);
+}
+
+/** What destroy() throws away nobody hears of. */
+export const nodeDestroyPending: Scenario = {
+  name: 'node-destroy-pending',
+  title: 'destroy() with a write pending: the rest is lost, and the peer sees a clean end',
+  source: 'node:net, socket.destroy() and socket.destroySoon(); tcp_close() in net/ipv4/tcp.c',
+  summary:
+    'The kernel has taken what its buffer holds; the rest waits in libuv. destroy() closes the descriptor: what the kernel ' +
+    'has is sent, and then a FIN, as if that were all. destroySoon() waits for the write.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2', 'TIME_WAIT'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT', 'LAST_ACK', 'CLOSE'],
+  },
+
+  async run(stage) {
+    await clientWrites(stage, 'destroy');
+    await stage.reach({ client: 'TIME_WAIT', server: 'CLOSE' });
+    const bytes = await received(stage);
+    stage.expect('some of it comes', true, bytes > 0);
+    stage.expect('all of it comes', false, bytes === BYTES);
+    const errors = (await stage.server.node.heard()).filter((each) => each.startsWith('error'));
+    stage.expect('errors that the server hears', [], errors);
+    await stage.moment('truncated');
+  },
+
+  control: {
+    what: 'destroySoon()',
+    async run(stage) {
+      await clientWrites(stage, 'destroySoon');
+      await stage.reach({ client: 'TIME_WAIT', server: 'CLOSE' });
+      stage.expect('all of it comes', false, (await received(stage)) === BYTES);
+    },
+  },
+};

@@ -1,0 +1,90 @@
+import type { Scenario, Stage } from './scenario.js';
+
+const SOURCE = "node:net, 'end'; lib/internal/streams/readable.js, endReadable()";
+
+async function clientCloses(stage: Stage, unread: string): Promise<void> {
+  const { server, client, reach } = stage;
+  await client.connect(await server.node.listen());
+  await server.accept();
+  await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+  if (unread !== '') await client.send(unread);
+  await client.close();
+}
+
+/** A server as Node makes it, that does not read: one byte keeps it from ever hearing of the end. */
+export const nodeUnreadByte: Scenario = {
+  name: 'node-unread-byte',
+  title: 'One unread byte: a default Node server leaks CLOSE_WAIT, and hears nothing',
+  source: SOURCE,
+  summary:
+    "net.createServer() with every default, and nobody listens to 'data'. Node reads ahead, so the byte and the FIN are " +
+    "taken out of the kernel; 'end' waits until the byte is consumed, and without 'end' nothing closes the socket. There is " +
+    'no event at all. With zero bytes the same server closes by itself.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT'],
+  },
+  segments: ['S', 'S.', '.', 'P.', '.', 'F.', '.'],
+  expected: {
+    leaked: { client: { owned: false }, server: { owned: true, recvQ: 0, cause: 'not-closed' } },
+  },
+
+  async run(stage) {
+    await clientCloses(stage, 'x');
+    const { server, reach, moment, expect } = stage;
+    await reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
+    expect('what the server hears', [], await server.node.heard());
+    await moment('leaked');
+  },
+
+  control: {
+    what: 'nothing is sent: the end is all there is to read',
+    async run(stage) {
+      await clientCloses(stage, '');
+      await stage.server.node.hears('close');
+      await stage.reach({ client: 'TIME_WAIT', server: 'CLOSE' });
+      stage.expect('what the server hears', [], await stage.server.node.heard());
+    },
+  },
+};
+
+async function serverDestroys({ server, client, reach }: Stage, unread: boolean): Promise<void> {
+  await client.connect(await server.node.listen({ pauseOnConnect: true }));
+  await server.accept();
+  await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+  if (unread) await client.send('unread');
+  await server.node.call(['destroy']);
+}
+
+/** destroy() with something unread in the kernel is a reset. */
+export const nodeDestroyUnread: Scenario = {
+  name: 'node-destroy-unread',
+  title: 'destroy() on a paused socket with unread data resets the connection',
+  source: 'RFC 2525, section 2.17; node:net, pauseOnConnect; tcp_close() in net/ipv4/tcp.c',
+  summary:
+    'A socket accepted with pauseOnConnect reads nothing, so what the peer sent is still in the kernel. destroy() is ' +
+    'close(2), and close(2) with unread data sends a RST: the client gets ECONNRESET.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'CLOSE'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE'],
+  },
+  resets: ['server'],
+
+  async run(stage) {
+    await serverDestroys(stage, true);
+    await stage.reach({ client: 'CLOSE', server: 'CLOSE' });
+    await stage.fails('what the client reads', 'ECONNRESET', stage.client.receive());
+    await stage.moment('reset');
+  },
+
+  control: {
+    what: 'nothing is unread',
+    async run(stage) {
+      await serverDestroys(stage, false);
+      await stage.client.readEnd();
+      await stage.reach({ client: 'CLOSE_WAIT' });
+    },
+  },
+};
