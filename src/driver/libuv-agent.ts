@@ -76,29 +76,38 @@ function takeFailure(): void {
   if (failure !== undefined) throw deliver(failure);
 }
 
-/** Resolves when the socket has told one event, rejects with the error it tells before. */
-function event(socket: net.Socket, name: 'connect' | 'close'): Promise<void> {
+/** Resolves when the socket tells an event, rejects with the error it tells before. */
+function event(socket: net.Socket, name: 'connect' | 'close' | 'finish'): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.once(name, () => resolve());
-    socket.once('error', (error) => reject(deliver(error)));
+    const told = (): void => {
+      socket.off('error', failed);
+      resolve();
+    };
+    const failed = (error: Error): void => {
+      socket.off(name, told);
+      reject(deliver(error));
+    };
+    socket.once(name, told);
+    socket.once('error', failed);
   });
 }
 
 const accepted: net.Socket[] = [];
 let wanted: (() => void) | undefined;
 
-function answer({ request = 'read', upgrade }: HttpAnswer, to: http.Server): void {
+function answer({ request = 'read', bytes = 3, upgrade }: HttpAnswer, to: http.Server): void {
+  const body = Buffer.alloc(bytes, 'ok\n');
   to.on('request', (message, response) => {
     hear('request');
     message.on('close', () => hear('request close'));
     response.on('close', () => hear('response close'));
     if (request === 'never') return;
     if (request === 'unread') {
-      response.end('ok\n');
+      response.end(body);
       return;
     }
     message.resume();
-    message.on('end', () => response.end('ok\n'));
+    message.on('end', () => response.end(body));
   });
   to.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     hear('clientError', { code: codeOf(error) });
@@ -228,12 +237,12 @@ const acts: {
     }
     accepted.shift();
   },
-  end() {
+  async end() {
     const socket = connection();
-    return new Promise((resolve, reject) => {
-      socket.once('error', (error) => reject(deliver(error)));
-      socket.end(() => resolve());
-    });
+    takeFailure();
+    const finished = event(socket, 'finish');
+    socket.end();
+    await finished;
   },
   destroy: () => close('destroy'),
   resetAndDestroy: () => close('resetAndDestroy'),

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { AbortError } from '../syscall/sys.js';
 import type { Host } from '../world/host.js';
 import type { Acts, Order, Report, ToldError } from './libuv-protocol.js';
 import { Program } from './program.js';
@@ -54,22 +55,35 @@ export class LibuvProgram implements AsyncDisposable {
     heard = (text) => {
       const lines = `${line}${text}`.split('\n');
       line = lines.pop() ?? '';
-      for (const each of lines) program.#report(JSON.parse(each) as Report);
+      for (const each of lines) program.#hear(each);
     };
-    const end_ = (why: Error): void => program.#end(why);
-    const abort = (): void => end_(signal?.reason as Error);
+    const abort = (): void => {
+      const cause = { cause: signal?.reason };
+      program.#end(new AbortError(end, 'its signal was aborted', cause));
+    };
     signal?.addEventListener('abort', abort);
-    void process.exited.then(({ status }) => {
+    const ended = ({ status }: { readonly status: number }): void => {
       signal?.removeEventListener('abort', abort);
-      end_(new Error(`${node} has ended (${status}): ${process.printed('error')}`));
-    });
+      program.#end(new Error(`${node} has ended (${status}): ${process.printed('error')}`));
+    };
+    process.exited.then(ended, (error: Error) => program.#end(error));
     try {
       signal?.throwIfAborted();
-      await program.until('it takes orders', () => program.version !== '');
+      await program.until('its version', () => program.version !== '');
       return program;
     } catch (error) {
       await process.stop();
       throw error;
+    }
+  }
+
+  #hear(line: string): void {
+    try {
+      this.#report(JSON.parse(line) as Report);
+    } catch (error) {
+      // Another program than ours, or one that prints besides.
+      if (!(error instanceof SyntaxError)) throw error;
+      this.#end(new Error(`${this.process.name} printed what is no report: ${line}`));
     }
   }
 
@@ -121,7 +135,10 @@ export class LibuvProgram implements AsyncDisposable {
   /** Waits until `ready` is true; it is asked after each thing that the program says. */
   until(what: string, ready: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => over(new Error(`${what}: not within 20 s`)), DEADLINE_MS);
+      const timer = setTimeout(
+        () => over(new Error(`waited for ${what}: not within ${DEADLINE_MS} ms`)),
+        DEADLINE_MS,
+      );
       const over = (error?: Error): void => {
         clearTimeout(timer);
         this.#listeners.delete(look);
@@ -138,9 +155,7 @@ export class LibuvProgram implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const stopped = new Error('the program was stopped');
-    stopped.name = 'AbortError';
-    this.#end(stopped);
+    this.#end(new AbortError(this.process.name, 'the program was stopped'));
     await this.process.stop();
   }
 }

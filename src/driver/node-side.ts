@@ -27,6 +27,8 @@ export interface NodeListenOptions {
 export interface HttpAnswer {
   /** To a request: `read` takes its body and answers, `unread` answers and leaves the body, `never` does neither. */
   readonly request?: 'read' | 'unread' | 'never';
+  /** Bytes of the answer's body. Left out: 3. */
+  readonly bytes?: number;
   /** To an upgrade: `leave` keeps the socket and does nothing, `end` reads it and ends it when the peer has. */
   readonly upgrade?: 'leave' | 'end';
 }

@@ -22,7 +22,7 @@ import { lingerBlocks } from './linger-blocks.js';
 import { linger2Expiry, linger2Negative } from './linger2.js';
 import { nodeDestroyPending } from './node-destroy-pending.js';
 import { nodeGhost, nodeHalfOpen } from './node-half-open.js';
-import { nodeHttpClose, nodeUpgradeLeak } from './node-http.js';
+import { nodeHttpClose, nodeHttpUnread, nodeUpgradeLeak } from './node-http.js';
 import { nodeResetAfterEnd } from './node-reset-after-end.js';
 import { nodeDestroyUnread, nodeUnreadByte } from './node-unread.js';
 import { normal } from './normal.js';
@@ -88,4 +88,5 @@ export const catalogue: readonly Scenario[] = [
   nodeDestroyPending,
   nodeUpgradeLeak,
   nodeHttpClose,
+  nodeHttpUnread,
 ];

@@ -100,3 +100,48 @@ export const nodeHttpClose: Scenario = {
     },
   },
 };
+
+/** More than any Node reads ahead of a response that nobody reads: from 16 KiB (Node 20) to some 200 KiB. */
+const BODY = 400_000;
+
+async function asks({ server, client }: Stage, response: 'read' | 'unread'): Promise<void> {
+  const address = await server.node.listen({ http: { bytes: BODY } });
+  await client.node.request(address, { keepAlive: false, response });
+  await server.accept();
+  await server.node.hears('close');
+}
+
+/** The other half of http's contract: who asks must read. */
+export const nodeHttpUnread: Scenario = {
+  name: 'node-http-unread',
+  title: 'A response that nobody reads keeps the client in CLOSE_WAIT',
+  source:
+    "node:http, class http.ClientRequest: 'the data from the response object must be consumed'",
+  summary:
+    'The server answers, ends and is done. The client leaves the response unread, so Node stops to read the socket when its ' +
+    "buffers are full, and never comes to the end: 'response' is all it hears. How much must be unread differs: 100 kB " +
+    'are enough on Node 20 (a highWaterMark of 16 KiB) and not on 22 to 26 (64 KiB), which then read the end and close.',
+  drivers: ['libuv'],
+  // So that all of it finds room in the client's kernel, and the server's end with it.
+  sysctls: { 'net/ipv4/tcp_rmem': '4096 2097152 6291456' },
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'CLOSE_WAIT'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2'],
+  },
+  expected: { leaked: { client: { owned: true, cause: 'eof-unread' }, server: { owned: false } } },
+
+  async run(stage) {
+    await asks(stage, 'unread');
+    await stage.reach({ client: 'CLOSE_WAIT', server: 'FIN_WAIT2' });
+    stage.expect('what the client hears', ['response'], await stage.client.node.heard());
+    await stage.moment('leaked');
+  },
+
+  control: {
+    what: 'the response is read',
+    async run(stage) {
+      await asks(stage, 'read');
+      await stage.client.node.hears('close');
+    },
+  },
+};
