@@ -37,6 +37,7 @@ const describe = ({ name, code, result }: AppEvent): string =>
 abstract class LibuvEnd extends LimitedEnd {
   readonly driver = DRIVER;
   readonly agent: LibuvProgram;
+  onDiscard: Cast['onDiscard'] = () => {};
 
   constructor(agent: LibuvProgram) {
     super();
@@ -106,10 +107,12 @@ abstract class LibuvEnd extends LimitedEnd {
 
   /** The lab's doing and not the program's: it needs nothing of Node. */
   override async discardArriving(on = true): Promise<void> {
+    if (!on) this.onDiscard(this.end, on);
     this.withDescriptor((fd) => {
       const deaf = dropArriving(fd);
       if (!on) deaf[Symbol.dispose]();
     });
+    if (on) this.onDiscard(this.end, on);
   }
 
   override peer(): Promise<Endpoint> {
@@ -257,6 +260,10 @@ export async function castLibuv(
     client,
     set onListen(heard: Cast['onListen']) {
       server.onListen = heard;
+    },
+    set onDiscard(heard: Cast['onDiscard']) {
+      server.onDiscard = heard;
+      client.onDiscard = heard;
     },
     onStart: async () => {},
     onDiscard: () => {},
