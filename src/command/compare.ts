@@ -65,7 +65,7 @@ function variantsOf(scenario: Scenario, { drivers, node = [] }: CompareFlags): V
   );
   if (variants.length > 1) return variants;
   throw new Usage(
-    `${scenario.name} is for driver ${all.join()} alone: add --node, another Node to run it on`,
+    `one driver (${all.join()}) is nothing to compare: name another with --drivers, or for libuv a Node with --node`,
   );
 }
 

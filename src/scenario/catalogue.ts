@@ -24,7 +24,7 @@ import { nodeDestroyPending } from './node-destroy-pending.js';
 import { nodeGhost, nodeHalfOpen } from './node-half-open.js';
 import { nodeHttpClose, nodeHttpUnread, nodeUpgradeLeak } from './node-http.js';
 import { nodeResetAfterEnd } from './node-reset-after-end.js';
-import { nodeDestroyUnread, nodeUnreadByte } from './node-unread.js';
+import { nodeDestroyUnread, nodeResetAsEnd, nodeUnreadByte } from './node-unread.js';
 import { normal } from './normal.js';
 import { connectionRefused, fastOpen } from './opening.js';
 import { portExhaustion } from './port-exhaustion.js';
@@ -85,6 +85,7 @@ export const catalogue: readonly Scenario[] = [
   nodeGhost,
   nodeResetAfterEnd,
   nodeDestroyUnread,
+  nodeResetAsEnd,
   nodeDestroyPending,
   nodeUpgradeLeak,
   nodeHttpClose,

@@ -88,3 +88,48 @@ export const nodeDestroyUnread: Scenario = {
     },
   },
 };
+
+/** A reset that comes together with data is heard as a clean end. */
+export const nodeResetAsEnd: Scenario = {
+  name: 'node-reset-as-end',
+  title: "A reset right behind the data is heard as 'end', without an error",
+  source: 'uv__stream_io() in libuv, src/unix/stream.c; RFC 9293, section 3.10.7.4',
+  summary:
+    'The server answers and closes with the request unread: a RST follows the response. Where both have come before the ' +
+    'client reads, poll(2) says that there is data and that the connection is gone (POLLHUP). libuv reads the data and takes ' +
+    "POLLHUP for the end of the stream: it does not read again, so nobody gets the kernel's ECONNRESET. So it is with libuv " +
+    '1.46 and 1.51 (Node 20, 22); 1.52 (Node 24, 26) reads again, and says ECONNRESET.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'CLOSE'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE'],
+  },
+  resets: ['server'],
+
+  async run({ server, client, reach, moment, expect }) {
+    await client.connect(await server.listen());
+    await server.accept();
+    await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+    await client.send('request\n');
+    await server.send('response\n');
+    await server.close();
+    await reach({ client: 'CLOSE', server: 'CLOSE' });
+    await moment('reset');
+    expect('what the client receives', 'response\n', await client.receive());
+    expect('what the client hears', ['data 9', 'end'], await client.node.heard());
+  },
+
+  control: {
+    what: 'no data before the reset',
+    async run({ server, client, reach, expect }) {
+      await client.connect(await server.listen());
+      await server.accept();
+      await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+      await server.abort();
+      await reach({ client: 'CLOSE', server: 'CLOSE' });
+      await client.node.call(['resume']);
+      await client.node.hears('close');
+      expect('what the client hears', ['end'], await client.node.heard());
+    },
+  },
+};
