@@ -266,7 +266,6 @@ export async function castLibuv(
       client.onDiscard = heard;
     },
     onStart: async () => {},
-    onDiscard: () => {},
     transcripts: () => ({}),
     heard: () => ({ client: client.agent.events, server: server.agent.events }),
     async [Symbol.asyncDispose]() {

@@ -49,11 +49,13 @@ export const nodeUnreadByte: Scenario = {
   },
 };
 
-async function serverDestroys({ server, client, reach }: Stage, unread: boolean): Promise<void> {
+async function serverDestroys(stage: Stage, unread: boolean): Promise<void> {
+  const { server, client, reach, moment } = stage;
   await client.connect(await server.node.listen({ pauseOnConnect: true }));
   await server.accept();
   await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
   if (unread) await client.send('unread');
+  await moment('paused');
   await server.node.call(['destroy']);
 }
 
@@ -71,6 +73,7 @@ export const nodeDestroyUnread: Scenario = {
     server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE'],
   },
   resets: ['server'],
+  expected: { paused: { server: { recvQ: 6, owned: true } } },
 
   async run(stage) {
     await serverDestroys(stage, true);
@@ -89,10 +92,10 @@ export const nodeDestroyUnread: Scenario = {
   },
 };
 
-/** A reset that comes together with data is heard as a clean end. */
+/** A reset that comes together with data: what is heard of it depends on the Node. */
 export const nodeResetAsEnd: Scenario = {
   name: 'node-reset-as-end',
-  title: "A reset right behind the data is heard as 'end', without an error",
+  title: "A reset right behind the data: a clean 'end' on Node 20 and 22, ECONNRESET on later ones",
   source: 'uv__stream_io() in libuv, src/unix/stream.c; RFC 9293, section 3.10.7.4',
   summary:
     'The server answers and closes with the request unread: a RST follows the response. Where both have come before the ' +
@@ -116,7 +119,9 @@ export const nodeResetAsEnd: Scenario = {
     await reach({ client: 'CLOSE', server: 'CLOSE' });
     await moment('reset');
     expect('what the client receives', 'response\n', await client.receive());
-    expect('what the client hears', ['data 9', 'end'], await client.node.heard());
+    const [data, next] = await client.node.heard();
+    expect('what the client hears', 'data 9', data);
+    expect("then 'end', or the error", true, next === 'end' || next === 'error ECONNRESET');
   },
 
   control: {
@@ -129,7 +134,8 @@ export const nodeResetAsEnd: Scenario = {
       await reach({ client: 'CLOSE', server: 'CLOSE' });
       await client.node.call(['resume']);
       await client.node.hears('close');
-      expect('what the client hears', ['end'], await client.node.heard());
+      const [first] = await client.node.heard();
+      expect('what the client hears', 'end', first);
     },
   },
 };
