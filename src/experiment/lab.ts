@@ -1,5 +1,4 @@
 import { fstatSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
 import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js';
 import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
@@ -20,6 +19,7 @@ import { Instruments } from './instruments.js';
 import { pathOf } from './path.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
+import { until } from './until.js';
 
 const DEADLINE_MS = 10_000;
 /** A last segment may be on its way when the story is over: a delayed ACK takes 40 ms. */
@@ -164,32 +164,21 @@ export class Lab implements Stage, AsyncDisposable {
     name: TimerName,
     { belowMs = Number.POSITIVE_INFINITY }: TimerOptions = {},
   ): Promise<void> => {
-    await this.#observe(`the ${end} with timer ${name}`, () => {
+    await this.#until(`the ${end} with timer ${name}`, () => {
       const { timer, timerMs = 0 } = this.instruments.row(end) ?? {};
       return [timer === name && timerMs < belowMs, [timer, timerMs]];
     });
   };
 
   blocked = async (role: Role, call: string): Promise<void> => {
-    await this.#observe(`the ${role.end} to wait in ${call}`, () => {
+    await this.#until(`the ${role.end} to wait in ${call}`, () => {
       const thread = threadsOf(given(role.pid, 'process')).find(({ tid }) => tid === role.tid);
       return [thread?.syscall?.name === call, thread?.syscall?.name ?? thread?.reason];
     });
   };
 
-  /** Looks again and again until it is so; what was observed last goes into the message of a failure. */
-  async #observe(what: string, look: () => readonly [ok: boolean, seen: unknown]): Promise<void> {
-    const until = performance.now() + DEADLINE_MS;
-    for (;;) {
-      this.#options.signal?.throwIfAborted();
-      const [ok, seen] = look();
-      if (ok) return;
-      if (performance.now() > until) {
-        const within = `within ${DEADLINE_MS / 1000} s`;
-        throw new Error(`expected ${what} ${within}, observed ${JSON.stringify(seen)}`);
-      }
-      await pause(1);
-    }
+  #until(what: string, look: () => readonly [ok: boolean, seen: unknown]): Promise<void> {
+    return until(what, look, { deadlineMs: DEADLINE_MS, signal: this.#options.signal });
   }
 
   #ask(end: End): TcpState | undefined {
