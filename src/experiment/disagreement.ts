@@ -1,5 +1,13 @@
 import { type ImpliedState, impliedStates, mayHandOver } from '../tcp/machine.js';
-import type { End, Finding, SegmentEvent, Source, StateEvent, TimelineEvent } from './event.js';
+import type {
+  DepartureEvent,
+  End,
+  Finding,
+  SegmentEvent,
+  Source,
+  StateEvent,
+  TimelineEvent,
+} from './event.js';
 
 /** What is known of a source besides its events. */
 export interface SourceFacts {
@@ -19,6 +27,8 @@ export interface DisagreementOptions {
   /** Sources may differ by this much about when: a socket leaves its table before it is in CLOSE, and the kernel may be
    * interrupted in between. */
   readonly toleranceNs?: number;
+  /** The ends that have a socket, so that its states could be seen. Left out: both. */
+  readonly ends?: readonly End[];
 }
 
 /** States that no socket enters unless a segment reached it. */
@@ -38,25 +48,28 @@ const RESET_SLACK = 20;
 
 const ENDS: readonly End[] = ['client', 'server'];
 
-type Implied = ImpliedState<SegmentEvent>;
+type Passing = SegmentEvent | DepartureEvent;
+type Implied = ImpliedState<Passing>;
 
 /** Finds where the sources of a run contradict each other, or what one says is not enough. Events come in order. */
 export function disagreements(
   events: readonly TimelineEvent[],
   sources: readonly SourceFacts[],
-  { dropped = 0, toleranceNs = 1e6 }: DisagreementOptions = {},
+  { dropped = 0, toleranceNs = 1e6, ends = ENDS }: DisagreementOptions = {},
 ): Finding[] {
   const states = events.filter(
     (event) => event.kind === 'state' && !event.listener,
   ) as StateEvent[];
-  const segments = events.filter((event) => event.kind === 'segment') as SegmentEvent[];
+  const segments = events.filter(
+    (event) => event.kind === 'segment' || event.kind === 'departure',
+  ) as Passing[];
   const implied = impliedStates(segments);
   return [
     ...missing(sources, dropped),
     ...gaps(states),
     ...contradictions(states, sources, toleranceNs),
     ...unexplained(events, states, segments, implied, sources, toleranceNs),
-    ...unseen(states, implied, sources, toleranceNs),
+    ...unseen(states, implied, sources, toleranceNs, ends),
   ];
 }
 
@@ -116,7 +129,7 @@ function contradictions(
     const transitions = own.filter(({ source }) => source === reporter.name);
     for (const { tNs, latenessNs, state, source, oldState } of own) {
       if (oldState !== undefined || tNs + toleranceNs > reporter.heardNs) continue;
-      const allowed = held(transitions, tNs - latenessNs - toleranceNs, tNs + toleranceNs);
+      const allowed = held(end, transitions, tNs - latenessNs - toleranceNs, tNs + toleranceNs);
       const key = `${end} ${source} ${state}`;
       if (allowed.has(state) || found.has(key)) continue;
       found.add(key);
@@ -131,16 +144,24 @@ function contradictions(
 }
 
 /** The states that a socket may have shown in a span of time, by its transitions. */
-function held(transitions: readonly StateEvent[], fromNs: number, toNs: number): Set<string> {
+function held(
+  end: End,
+  transitions: readonly StateEvent[],
+  fromNs: number,
+  toNs: number,
+): Set<string> {
   const states = new Set<string>();
-  const start = transitions[0]?.oldState ?? 'CLOSE';
+  const start = transitions[0]?.oldState ?? (end === 'server' ? 'LISTEN' : 'CLOSE');
   // Before there is a socket there may be a request for one.
   let current = start === 'LISTEN' ? ['LISTEN', 'SYN_RECV', 'CLOSE'] : [start];
   let sinceNs = Number.NEGATIVE_INFINITY;
   for (const { tNs, oldState, state } of transitions) {
     if (sinceNs <= toNs && tNs >= fromNs) for (const each of current) states.add(each);
     sinceNs = tNs;
-    current = mayHandOver(oldState, state) ? ['CLOSE', 'FIN_WAIT2', 'TIME_WAIT'] : [state];
+    // What is in TIME_WAIT may give way to a request.
+    current = mayHandOver(oldState, state)
+      ? ['CLOSE', 'FIN_WAIT2', 'TIME_WAIT', 'SYN_RECV']
+      : [state];
   }
   if (sinceNs <= toNs) for (const each of current) states.add(each);
   return states;
@@ -150,7 +171,7 @@ function held(transitions: readonly StateEvent[], fromNs: number, toNs: number):
 function unexplained(
   events: readonly TimelineEvent[],
   states: readonly StateEvent[],
-  segments: readonly SegmentEvent[],
+  segments: readonly Passing[],
   implied: readonly Implied[],
   sources: readonly SourceFacts[],
   toleranceNs: number,
@@ -159,7 +180,9 @@ function unexplained(
   // A capture that began in the middle of the connection explains nothing.
   if (capture === undefined || (segments.length > 0 && implied.length === 0)) return [];
   const findings: Finding[] = [];
-  const flags = segments.map((each) => `${each.end} ${each.flags}`);
+  const flags = segments
+    .filter(({ seen }) => seen !== 'departing')
+    .map((each) => `${each.end} ${each.flags}`);
   const found = new Set<string>();
   for (const { state, end, tNs, source, oldState } of states) {
     if (!NEEDS_SEGMENT.has(state) || tNs + toleranceNs > capture.heardNs) continue;
@@ -183,6 +206,7 @@ function unexplained(
         each.flags.includes('R') &&
         // Who answers data after close by a reset ends itself as if it had got one (TCPABORTONDATA).
         (each.end === end || kind === 'receive-reset') &&
+        each.seen !== (each.end === end ? 'arriving' : 'departing') &&
         Math.abs(each.tNs - tNs) <= toleranceNs * RESET_SLACK,
     );
     if (passed) continue;
@@ -201,9 +225,10 @@ function unseen(
   implied: readonly Implied[],
   sources: readonly SourceFacts[],
   toleranceNs: number,
+  ends: readonly End[],
 ): Finding[] {
   const findings: Finding[] = [];
-  for (const end of ENDS) {
+  for (const end of ends) {
     const own = states.filter((event) => event.end === end);
     const seen = new Set(own.flatMap(({ state, oldState }) => [state, oldState]));
     for (const { state, segment, by, previous } of stays(implied, end)) {

@@ -51,8 +51,11 @@ interface SampleSighting {
 type StateSighting = TransitionSighting | SampleSighting;
 
 interface SegmentSighting {
-  readonly kind: 'segment';
+  /** `departure`: it has left its sender, and what becomes of it is seen elsewhere. */
+  readonly kind: 'segment' | 'departure';
   readonly segment: Segment;
+  /** Where both ends are watched: this is the receiver's. */
+  readonly seen?: 'arriving';
 }
 
 interface EnterSighting {
@@ -129,9 +132,8 @@ export interface StateEvent extends Seen {
   readonly cause?: Cause;
 }
 
-/** A segment passed. `end` sent it. */
-export interface SegmentEvent extends Seen {
-  readonly kind: 'segment';
+/** What is told of a segment. `end` sent it. */
+interface SegmentFacts extends Seen {
   readonly end: End;
   readonly flags: string;
   readonly sequence: number;
@@ -141,6 +143,18 @@ export interface SegmentEvent extends Seen {
   /** The receiver's socket threw it away: a filter was attached to it. */
   readonly discarded?: true;
   readonly cause?: Cause;
+}
+
+/** A segment passed, or arrived where a link lies between the ends. */
+export interface SegmentEvent extends SegmentFacts {
+  readonly kind: 'segment';
+  readonly seen?: 'arriving';
+}
+
+/** A segment left its sender for a link: it arrives later, or never. */
+export interface DepartureEvent extends SegmentFacts {
+  readonly kind: 'departure';
+  readonly seen: 'departing';
 }
 
 /** A thread entered a system call. */
@@ -190,6 +204,7 @@ export interface MomentEvent extends Seen {
 export type TimelineEvent =
   | StateEvent
   | SegmentEvent
+  | DepartureEvent
   | EnterEvent
   | ExitEvent
   | ResetEvent

@@ -37,7 +37,7 @@ async function attempt<T>(start: () => Promise<T>, needs: string): Promise<T | s
 
 /** The observers of one run, all on one timeline. */
 export class Instruments implements AsyncDisposable {
-  readonly timeline = new Timeline();
+  readonly timeline: Timeline;
   /** What ended an observer before its time: the run proves nothing then. */
   failure: Error | undefined;
   /** What was refused to an observer during the run, and why. */
@@ -66,6 +66,7 @@ export class Instruments implements AsyncDisposable {
     this.#place = place;
     this.#options = options;
     this.#diags = diags;
+    this.timeline = new Timeline({ ends: place.ends });
     this.#story = this.timeline.open({ name: 'scenario', latenessNs: 0, delivers: 'promptly' });
     this.#polling = { client: this.#poll('client'), server: this.#poll('server') };
   }

@@ -1,4 +1,5 @@
 import type { Endpoint } from '../tcp/address.js';
+import type { Segment } from '../tcp/segment.js';
 import type { End, Sighting, TimelineEvent } from './event.js';
 import type { Feed } from './feed.js';
 import { CallPairing } from './pairing.js';
@@ -104,20 +105,26 @@ export class Interpreter {
     seen: Stamp,
     sighting: Extract<
       Sighting,
-      { kind: 'segment' | 'send-reset' | 'receive-reset' | 'retransmit' }
+      { kind: 'segment' | 'departure' | 'send-reset' | 'receive-reset' | 'retransmit' }
     >,
   ): TimelineEvent | undefined {
     const place = this.#placeOf(sighting);
     if (place === undefined) return undefined;
     const { end } = place;
-    if (sighting.kind === 'segment') {
+    if ('segment' in sighting) {
       const { flags, sequence, acknowledgment, window, payloadLength } = sighting.segment;
       const cause = this.#pairing.causeInTime(end, seen.tNs, seen.latenessNs);
       const turns = this.#deaf[end === 'client' ? 'server' : 'client'];
       const discarded = turns.filter((turnNs) => turnNs <= seen.tNs).length % 2 === 1;
+      const facts = {
+        ...{ ...seen, end, flags, sequence, acknowledgment, window, payloadLength },
+        ...(cause && { cause }),
+      };
+      if (sighting.kind === 'departure') return { ...facts, kind: 'departure', seen: 'departing' };
       return {
-        ...{ ...seen, kind: sighting.kind, end, flags, sequence, acknowledgment, window },
-        ...{ payloadLength, ...(discarded && { discarded }), ...(cause && { cause }) },
+        ...{ ...facts, kind: 'segment' as const },
+        ...(sighting.seen && { seen: sighting.seen }),
+        ...(discarded && { discarded }),
       };
     }
     if (sighting.kind === 'retransmit') return { ...seen, kind: sighting.kind, end };
@@ -128,15 +135,15 @@ export class Interpreter {
   }
 
   #placeOf(sighting: Placed) {
-    if (sighting.kind !== 'segment') return this.#who.placeOf(sighting);
+    if (!('segment' in sighting)) return this.#who.placeOf(sighting);
     const { source, destination } = sighting.segment;
     return this.#who.placeOf({ local: source, remote: destination });
   }
 }
 
 /** A sighting that says where by addresses. */
-type Placed = Extract<Sighting, { local: Endpoint } | { kind: 'segment' }>;
+type Placed = Extract<Sighting, { local: Endpoint } | { segment: Segment }>;
 
 function isPlaced(sighting: Sighting): sighting is Placed {
-  return 'local' in sighting || sighting.kind === 'segment';
+  return 'local' in sighting || 'segment' in sighting;
 }

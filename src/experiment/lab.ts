@@ -16,12 +16,14 @@ import type { Link } from '../world/link.js';
 import type { Wire } from '../world/wire.js';
 import type { Source } from './event.js';
 import { Instruments } from './instruments.js';
-import { pathOf } from './path.js';
+import { listenerPathOf, pathOf } from './path.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
+import { flagsOf } from './repeats.js';
 import { until } from './until.js';
 
 const DEADLINE_MS = 10_000;
+const AGREEMENT = 'sources that agree';
 /** A last segment may be on its way when the story is over: a delayed ACK takes 40 ms. */
 const TAIL_MS = 200;
 const ENDS: readonly End[] = ['client', 'server'];
@@ -310,22 +312,27 @@ export class Lab implements Stage, AsyncDisposable {
   /** Ends the observation, holds the story as a whole against the scenario, and returns the connection's frames. */
   async finish(): Promise<CapturedFrame[]> {
     const { instruments } = this;
-    const { segments, resets = [] } = this.#scenario;
+    const { segments, resets = [], listener, momentary = {} } = this.#scenario;
     if (segments !== undefined) await instruments.segments(segments.length, TAIL_MS);
     this.left = this.#look();
     await instruments.finish();
     const { transitions, packets } = instruments.sees;
     for (const end of this.#place.ends) {
       const [expected = [], observed] = [this.#scenario.path[end], this.path(end)];
-      // Who only looks now and then may miss what passes.
-      const ok = transitions ? isSame(observed, expected) : followsPath(observed, expected);
-      const source = transitions ? 'tracepoint' : 'polling';
+      const [source, ok] = transitions
+        ? (['tracepoint', observed.join() === expected.join()] as const)
+        : // Who only looks now and then may miss what passes.
+          (['polling', followsPath(observed, expected, momentary[end])] as const);
       this.checks.push({ what: `path of the ${end}`, expected, observed, source, ok });
+    }
+    if (listener !== undefined && transitions) {
+      const observed = listenerPathOf(instruments.timeline.events);
+      this.#check('path of the listener', listener, observed, 'tracepoint');
     }
     const frames = instruments.frames;
     if (packets) {
-      const flags = frames.map(({ segment }) => segment.flags);
       if (segments !== undefined) {
+        const flags = flagsOf(frames, segments);
         this.#check('segments of the connection', segments, flags, 'capture');
       }
       const senders = frames
@@ -338,13 +345,7 @@ export class Lab implements Stage, AsyncDisposable {
       if (kind === 'lost' || kind === 'late' || sources.some((each) => this.#gaps.has(each)))
         continue;
       const source = sources[0] ?? 'scenario';
-      this.checks.push({
-        what,
-        expected: 'sources that agree',
-        observed: values,
-        source,
-        ok: false,
-      });
+      this.checks.push({ what, expected: AGREEMENT, observed: values, source, ok: false });
     }
     return frames;
   }
@@ -386,8 +387,4 @@ export class Lab implements Stage, AsyncDisposable {
 function given<T>(part: T | undefined, name: string): T {
   if (part !== undefined) return part;
   throw new Error(`the scenario has no ${name}: its place must ask for one`);
-}
-
-function isSame(observed: readonly string[], expected: readonly string[]): boolean {
-  return observed.join() === expected.join();
 }

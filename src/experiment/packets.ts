@@ -14,7 +14,7 @@ const QUEUE_NS = 1_000_000n;
 export interface Tap {
   readonly host: Host;
   readonly interfaceName: string;
-  /** Only what arrives: the other end's tap has the rest, and what got lost on the way arrived nowhere. */
+  /** Whether the other end has a tap as well: here only what arrives has come, and what leaves may be lost on the way. */
   readonly arriving: boolean;
 }
 
@@ -70,8 +70,10 @@ export class Packets implements AsyncDisposable {
     const { frames } = this.capture;
     for (; this.#handedOn < frames.length; this.#handedOn++) {
       const { segment, monotonicNs: tNs, outgoing } = frames[this.#handedOn] as Frame;
-      if (segment === undefined || (this.#arriving && outgoing)) continue;
-      this.#feed.push({ kind: 'segment', tNs, segment });
+      if (segment === undefined) continue;
+      if (!this.#arriving) this.#feed.push({ kind: 'segment', tNs, segment });
+      else if (outgoing) this.#feed.push({ kind: 'departure', tNs, segment });
+      else this.#feed.push({ kind: 'segment', tNs, segment, seen: 'arriving' });
     }
   }
 
@@ -84,7 +86,7 @@ export class Packets implements AsyncDisposable {
     return undefined;
   }
 
-  /** The frames so far that went between two endpoints. */
+  /** The frames so far that went between two endpoints; at a tap for what arrives, those. */
   between(one: Endpoint | undefined, other: Endpoint | undefined): CapturedFrame[] {
     const frames: CapturedFrame[] = [];
     for (const { realtimeNs, monotonicNs, bytes, segment, outgoing } of this.capture.frames) {

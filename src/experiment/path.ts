@@ -36,3 +36,7 @@ export function pathOf(events: readonly TimelineEvent[], end: End): TcpState[] {
   }
   return path;
 }
+
+/** The states that the listening socket went through, where a source tells transitions. */
+export const listenerPathOf = (events: readonly TimelineEvent[]): TcpState[] =>
+  events.flatMap((event) => (event.kind === 'state' && event.listener ? [event.state] : []));

@@ -14,6 +14,8 @@ export interface TimelineOptions {
   readonly originNs?: bigint;
   /** How many events are kept, and how many may wait for their turn. Beyond it the oldest go. */
   readonly limit?: number;
+  /** The ends that have a socket. Left out: both. */
+  readonly ends?: readonly End[];
   /** CLOCK_MONOTONIC, nanoseconds. */
   readonly now?: () => bigint;
 }
@@ -34,6 +36,7 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
   readonly originNs: bigint;
   readonly #limit: number;
   readonly #now: () => bigint;
+  readonly #ends: readonly End[];
   readonly #feeds: Feed[] = [];
   readonly #interpreter = new Interpreter();
   readonly #waits: Waits;
@@ -52,11 +55,13 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
     now = process.hrtime.bigint,
     originNs = now(),
     limit = 100_000,
+    ends = ['client', 'server'],
   }: TimelineOptions = {}) {
     if (!Number.isInteger(limit) || limit < 1) throw new RangeError(`not a limit: ${limit}`);
     this.originNs = originNs;
     this.#limit = limit;
     this.#now = now;
+    this.#ends = ends;
     this.#waits = new Waits(now);
   }
 
@@ -115,7 +120,8 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
         worstLateNs: Math.max(other?.worstLateNs ?? 0, Number(feed.worstLateNs)),
       });
     }
-    return disagreements(this.events, [...sources.values()], { dropped: this.dropped });
+    const { dropped } = this;
+    return disagreements(this.events, [...sources.values()], { dropped, ends: this.#ends });
   }
 
   /**

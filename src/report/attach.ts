@@ -1,4 +1,9 @@
-import type { SegmentEvent, StateEvent, TimelineEvent } from '../experiment/event.js';
+import type {
+  DepartureEvent,
+  SegmentEvent,
+  StateEvent,
+  TimelineEvent,
+} from '../experiment/event.js';
 import { impliedStates } from '../tcp/machine.js';
 import type { TcpStateName } from '../tcp/states.js';
 
@@ -28,11 +33,16 @@ export interface Attached {
  * nearest one that had passed. What no segment implies (a timer's or a call's doing) stays alone.
  */
 export function attach(events: readonly TimelineEvent[]): Attached {
-  const segments = events.filter((event) => event.kind === 'segment') as SegmentEvent[];
+  const segments = events.filter(
+    (event) => event.kind === 'segment' || event.kind === 'departure',
+  ) as (SegmentEvent | DepartureEvent)[];
   const states = events.filter(
     (event) => event.kind === 'state' && !event.listener,
   ) as StateEvent[];
-  const implied = impliedStates(segments).map((each) => ({ ...each, seen: [] as StateEvent[] }));
+  const implied = impliedStates(segments).flatMap(({ segment, ...each }) =>
+    // A departure has no arrow of its own to stand beside.
+    segment.kind === 'segment' ? [{ ...each, segment, seen: [] as StateEvent[] }] : [],
+  );
   const segmentOf = new Map<StateEvent, SegmentEvent>();
   for (const event of states) {
     const distance = ({ segment }: { segment: SegmentEvent }): number =>
@@ -52,4 +62,26 @@ export function attach(events: readonly TimelineEvent[]): Attached {
     effects.set(segment, [...(effects.get(segment) ?? []), effect]);
   }
   return { effects, segmentOf };
+}
+
+/** What left for a link and arrived nowhere. Of two alike the earlier one is the lost one. */
+export function lostOf(events: readonly TimelineEvent[]): Set<DepartureEvent> {
+  const lost = new Set<DepartureEvent>();
+  for (const event of events) {
+    if (event.kind === 'departure') lost.add(event);
+    if (event.kind !== 'segment') continue;
+    const [sent] = [...lost].reverse().filter((each) => isSame(each, event));
+    if (sent !== undefined) lost.delete(sent);
+  }
+  return lost;
+}
+
+function isSame(one: DepartureEvent, other: SegmentEvent): boolean {
+  return (
+    one.end === other.end &&
+    one.flags === other.flags &&
+    one.sequence === other.sequence &&
+    one.acknowledgment === other.acknowledgment &&
+    one.payloadLength === other.payloadLength
+  );
 }

@@ -1,4 +1,5 @@
 import type {
+  DepartureEvent,
   End,
   EnterEvent,
   ExitEvent,
@@ -7,7 +8,7 @@ import type {
   TimelineEvent,
 } from '../experiment/event.js';
 import { mayHandOver } from '../tcp/machine.js';
-import { type Attached, attach } from './attach.js';
+import { type Attached, attach, lostOf } from './attach.js';
 import type { Paint } from './terminal.js';
 
 export interface LadderOptions {
@@ -60,6 +61,7 @@ class Ladder {
   readonly #column: number;
   readonly #lane: number;
   readonly #attached: Attached;
+  readonly #lost: ReadonlySet<DepartureEvent>;
   /** The state each end was last shown in, and what came before it until when. */
   readonly #shown = new Map<End, { state: string; before?: string; tNs: number }>();
   /** First sequence number of each end: later ones are shown relative to it. */
@@ -72,6 +74,7 @@ class Ladder {
     this.#column = this.#wide ? 26 : 13;
     this.#lane = width - GUTTER - 2 * (this.#column + 1) - 1;
     this.#attached = attach(events);
+    this.#lost = lostOf(events);
   }
 
   format(): string {
@@ -91,6 +94,9 @@ class Ladder {
       switch (event.kind) {
         case 'segment':
           yield this.#segment(event);
+          break;
+        case 'departure':
+          if (this.#lost.has(event)) yield this.#lostSegment(event);
           break;
         case 'state':
           if (!beside.has(event)) yield* this.#state(event);
@@ -142,8 +148,15 @@ class Ladder {
     return { tNs: event.tNs, ...ends, lane: ` ${lane}`.slice(0, this.#lane), ...style };
   }
 
+  /** An arrow that goes half the way. */
+  #lostSegment(event: DepartureEvent): Line {
+    const body = `-- ${this.#label(event)} --`;
+    const lane = event.end === 'client' ? ` ${body}x` : `x${body} `.padStart(this.#lane);
+    return { tNs: event.tNs, lane: lane.slice(0, this.#lane), style: 'yellow' };
+  }
+
   /** The longest description that leaves room for an arrow. */
-  #label(event: SegmentEvent): string {
+  #label(event: SegmentEvent | DepartureEvent): string {
     const { end, flags, sequence, acknowledgment, window, payloadLength } = event;
     const peer = end === 'client' ? 'server' : 'client';
     if (!this.#base.has(end)) this.#base.set(end, sequence);

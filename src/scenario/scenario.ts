@@ -69,6 +69,8 @@ export interface PlaceOptions {
 export interface Control {
   /** What is different. */
   readonly what: string;
+  /** Settings besides the scenario's own, or in their place. */
+  readonly sysctls?: Readonly<Record<string, string>>;
   run(stage: Stage): Promise<void>;
 }
 
@@ -97,6 +99,10 @@ export interface Scenario {
    * anyone looks (`isPassing`); the others must be seen. An end that is a wire has none.
    */
   readonly path: Partial<Readonly<Record<End, readonly TcpStateName[]>>>;
+  /** States of the path that one segment leads into and out of again: whoever is not told of transitions misses them. */
+  readonly momentary?: Partial<Readonly<Record<End, readonly TcpStateName[]>>>;
+  /** The states of the listening socket, where the story is about it. */
+  readonly listener?: readonly TcpStateName[];
   /** States that prove the point. Where nobody could see one of them, the run is inconclusive. */
   readonly proof?: Partial<Readonly<Record<End, TcpStateName>>>;
   /** The flags of the connection's segments in order, as tcpdump spells them. Left out: that is the kernel's affair. */
@@ -110,3 +116,15 @@ export interface Scenario {
 
 /** Who acts a scenario of its own accord, the first of them unless somebody else is asked to. */
 export const driversOf = ({ drivers = ['raw'] }: Scenario): readonly DriverName[] => drivers;
+
+/** The control of a scenario as a scenario: all that should happen is the same, only the cause is gone. */
+export function controlOf(scenario: Scenario): Scenario | undefined {
+  const { control, sysctls } = scenario;
+  if (control === undefined) return undefined;
+  const settings = { ...sysctls, ...control.sysctls };
+  return {
+    ...scenario,
+    ...(Object.keys(settings).length > 0 && { sysctls: settings }),
+    run: (stage) => control.run(stage),
+  };
+}

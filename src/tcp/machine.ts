@@ -8,6 +8,8 @@ export interface MachineSegment
   readonly end: 'client' | 'server';
   /** It was lost between the place of capture and the socket. */
   readonly discarded?: true;
+  /** At which end it was seen: what leaves one may reach the other later, or never. Left out: both ends are here. */
+  readonly seen?: 'departing' | 'arriving';
 }
 
 /** A state that follows from a segment. */
@@ -22,7 +24,8 @@ export interface ImpliedState<S extends MachineSegment = MachineSegment> {
 /**
  * The states that the segments of one connection imply for both ends, in order; RFC 9293, section 3.10.
  *
- * A segment takes effect on its sender and, unless it was discarded there, on its receiver. What a
+ * A segment takes effect on its sender and, unless it was discarded there, on its receiver; one that was seen at one end, on
+ * that end. What a
  * timer or a call does without a segment is not implied. A conversation whose first segment is no SYN implies nothing.
  */
 export function impliedStates<S extends MachineSegment>(segments: readonly S[]): ImpliedState<S>[] {
@@ -35,11 +38,13 @@ export function impliedStates<S extends MachineSegment>(segments: readonly S[]):
   for (const segment of segments) {
     const { end } = segment;
     const peer = end === 'client' ? 'server' : 'client';
-    for (const state of machines[end].send(segment)) {
+    const sent = segment.seen === 'arriving' ? [] : machines[end].send(segment);
+    for (const state of sent) {
       implied.push({ end, state, segment, by: 'sent' });
     }
-    if (segment.discarded) continue;
-    for (const state of machines[peer].receive(segment)) {
+    const lost = segment.discarded || segment.seen === 'departing';
+    const received = lost ? [] : machines[peer].receive(segment);
+    for (const state of received) {
       implied.push({ end: peer, state, segment, by: 'received' });
     }
   }
@@ -94,10 +99,11 @@ class Machine {
     if (flags.includes('S')) {
       this.#afterSyn = (sequence + 1) >>> 0;
       this.#afterSynData = (this.#afterSyn + payloadLength) >>> 0;
-      if (!flags.includes('.')) return this.#go({ CLOSE: 'SYN_SENT' });
+      // Who calls has not listened, though its was not the first call.
+      if (!flags.includes('.')) return this.#go({ CLOSE: 'SYN_SENT', LISTEN: 'SYN_SENT' });
       // Of the other's SYN it has taken this much: data too, where it is fast open.
       this.#next = acknowledgment;
-      return this.#go({ LISTEN: 'SYN_RECV', SYN_SENT: 'SYN_RECV' });
+      return this.#go({ LISTEN: 'SYN_RECV', SYN_SENT: 'SYN_RECV', TIME_WAIT: 'SYN_RECV' });
     }
     if (!flags.includes('F')) return [];
     this.#afterFin = (sequence + payloadLength + 1) >>> 0;
@@ -108,9 +114,13 @@ class Machine {
     const { flags, sequence, payloadLength } = segment;
     if (flags.includes('R')) return this.#receiveReset(segment);
     if (flags.includes('S')) {
-      this.#next ??= (sequence + 1) >>> 0;
-      if (!flags.includes('.')) return [];
-      return this.#acks(segment, this.#afterSyn) ? this.#go({ SYN_SENT: 'ESTABLISHED' }) : [];
+      if (!synchronized.has(this.#state) || this.#state === 'TIME_WAIT') {
+        this.#next = (sequence + 1) >>> 0;
+        this.#held = [];
+      }
+      if (!flags.includes('.') || !this.#acks(segment, this.#afterSyn)) return [];
+      // In SYN_RECV: both have called, and both answer.
+      return this.#go({ SYN_SENT: 'ESTABLISHED', SYN_RECV: 'ESTABLISHED' });
     }
     const entered: TcpStateName[] = [];
     if (this.#acks(segment, this.#afterSyn)) entered.push(...this.#go({ SYN_RECV: 'ESTABLISHED' }));

@@ -75,16 +75,22 @@ export function isPassing(state: string): boolean {
 }
 
 /**
- * Whether `observed` goes along `path`, leaving out nothing but passing states, and attempts to connect that came to
- * nothing: what is from SYN_SENT to CLOSE in no time was never there to be seen.
+ * Whether `observed` goes along `path`, leaving out nothing but passing states, those that are momentary here, and attempts
+ * to connect that came to nothing: what is from SYN_SENT to CLOSE in no time was never there to be seen.
  */
-export function followsPath(observed: readonly string[], path: readonly string[]): boolean {
+export function followsPath(
+  observed: readonly string[],
+  path: readonly string[],
+  momentary: readonly string[] = [],
+): boolean {
   let next = 0;
   let attempt = false;
   for (const state of path) {
     const seen = observed[next] === state;
+    const mayBeMissed =
+      isPassing(state) || momentary.includes(state) || (attempt && state === 'CLOSE');
     if (seen) next++;
-    else if (!isPassing(state) && !(attempt && state === 'CLOSE')) return false;
+    else if (!mayBeMissed) return false;
     attempt = !seen && state === 'SYN_SENT';
   }
   return next === observed.length;

@@ -7,6 +7,7 @@ import { catalogue } from '../../src/scenario/catalogue.js';
 import { closeWait } from '../../src/scenario/close-wait.js';
 import { driversOf } from '../../src/scenario/scenario.js';
 import { followsPath } from '../../src/tcp/states.js';
+import { inTurn } from '../fixture/in-turn.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 import { altered, flood, loopbackDown, observed } from './observed.js';
 
@@ -17,7 +18,8 @@ const NAMESPACE = { world: 'namespace' } as const;
 for (const scenario of catalogue.filter(({ slow }) => !slow)) {
   for (const driver of driversOf(scenario)) {
     inNamespace(`${scenario.name}, ${driver}: the sources agree`, async (t) => {
-      const { record } = await observed(scenario, driver);
+      t.timeout(120_000);
+      const { record } = await inTurn(() => observed(scenario, driver));
       t.deepEqual(record.findings, []);
       const sources = new Set(record.events.map(({ source }) => source));
       const { available } = TracepointObserver.availability();
@@ -29,13 +31,17 @@ for (const scenario of catalogue.filter(({ slow }) => !slow)) {
     });
 
     inNamespace(`${scenario.name}, ${driver}: unobserved it ends the same`, async (t) => {
+      t.timeout(120_000);
       const [seen, unseen] = await Promise.all(
-        [true, false].map((observed) => run(scenario, { ...NAMESPACE, driver, observed })),
+        [true, false].map((observed) =>
+          inTurn(() => run(scenario, { ...NAMESPACE, driver, observed })),
+        ),
       );
       t.is(unseen?.record.verdict, 'reproduced', unseen?.record.reason);
       for (const end of ['client', 'server'] as const) {
         const [path, whole] = [unseen, seen].map((each) => each?.record.ends[end].path ?? []);
-        t.true(followsPath(path ?? [], whole ?? []), `${end}: ${path} along ${whole}`);
+        const momentary = scenario.momentary?.[end];
+        t.true(followsPath(path ?? [], whole ?? [], momentary), `${end}: ${path} along ${whole}`);
       }
       const held = ({ record }: NonNullable<typeof seen>) =>
         record.checks

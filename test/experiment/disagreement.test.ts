@@ -2,6 +2,7 @@ import test from 'ava';
 import type { Finding, Sighting } from '../../src/experiment/event.js';
 import { Timeline } from '../../src/experiment/timeline.js';
 import {
+  crossing,
   life,
   lifeTransitions,
   sample,
@@ -72,6 +73,44 @@ for (const { name, story } of [
   {
     name: 'a state that fell between two looks',
     story: { samples: [...samples.slice(0, 4), sample(50012, 'client', 'TIME_WAIT', 49_000)] },
+  },
+  {
+    name: 'a request that is forgotten, and no transition',
+    story: {
+      transitions: [],
+      samples: [sample(112, 'server', 'SYN_RECV'), sample(500, 'server', 'CLOSE')],
+    },
+  },
+  {
+    name: 'a reset that was lost on a link',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        transition(500, 'client', 'ESTABLISHED', 'CLOSE'),
+        { ...transition(501, 'client', 'ESTABLISHED', 'CLOSE'), kind: 'send-reset' } as Sighting,
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        ...crossing(501, undefined, {
+          ...{ end: 'client', flags: 'R.', sequence: 1006, acknowledgment: 5001 },
+        }),
+      ],
+    },
+  },
+  {
+    name: 'a FIN that was held on a link',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 5),
+        transition(30_001, 'server', 'ESTABLISHED', 'CLOSE_WAIT'),
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        ...crossing(3000, 30_000, {
+          ...{ end: 'client', flags: 'F.', sequence: 1006, acknowledgment: 5001 },
+        }),
+      ],
+    },
   },
   {
     name: 'a reset with its packet',
@@ -225,6 +264,27 @@ for (const { name, story, expected } of [
     ],
   },
   {
+    name: 'a reset that was taken and lost',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        { ...transition(600, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        ...crossing(599, undefined, {
+          ...{ end: 'client', flags: 'R.', sequence: 1006, acknowledgment: 5001 },
+        }),
+      ],
+    },
+    expected: [
+      {
+        ...{ kind: 'unexplained', end: 'server' },
+        values: { tracepoint: 'receive-reset' },
+      },
+    ],
+  },
+  {
     name: 'CLOSE_WAIT by the packets, and polling that looked and saw none',
     story: { samples: samples.filter(({ tNs }) => tNs !== 3_006_000n), packets: life },
     expected: [
@@ -278,6 +338,25 @@ for (const { name, turns, found } of [
     t.is(fin?.discarded, found === 0 ? true : undefined);
   });
 }
+
+test('an end without a socket has no states to be seen', (t) => {
+  const found = (ends?: readonly ('client' | 'server')[]): unknown[] => {
+    using timeline = new Timeline({ originNs: 0n, ...(ends && { ends }) });
+    timeline.serverListens(server);
+    const packets = timeline.open({ name: 'capture', latenessNs: 0, delivers: 'in-order' });
+    const states = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });
+    for (const each of life) packets.push(each);
+    for (const each of lifeTransitions) {
+      if ('local' in each && each.local.port === server.port) states.push(each);
+    }
+    packets.advance(UNTIL);
+    states.advance(UNTIL);
+    return timeline.findings.map(({ kind, end }) => `${kind} ${end}`);
+  };
+  t.deepEqual(found(['server']), []);
+  t.true(found().length > 0);
+  t.deepEqual(new Set(found()), new Set(['unseen client']));
+});
 
 test('found: what a source has lost', (t) => {
   using timeline = new Timeline();

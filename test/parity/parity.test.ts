@@ -4,23 +4,11 @@ import type { ExecutionContext } from 'ava';
 import type { RunRecord } from '../../src/experiment/record.js';
 import { run } from '../../src/experiment/run.js';
 import { catalogue } from '../../src/scenario/catalogue.js';
-import { driversOf, type Scenario } from '../../src/scenario/scenario.js';
+import { controlOf, driversOf, type Scenario } from '../../src/scenario/scenario.js';
 import { followsPath } from '../../src/tcp/states.js';
 import { hasIpv6 } from '../../src/world/interfaces.js';
+import { inTurn } from '../fixture/in-turn.js';
 import { noNamespace, testUnless } from '../world/ability.js';
-
-/** How many runs at a time: each has threads and observers of its own. */
-const WIDTH = 8;
-
-/** Runs in the order of the calls, some at a time. */
-const turns: Promise<unknown>[] = Array.from({ length: WIDTH }, () => Promise.resolve());
-let calls = 0;
-function inTurn<T>(act: () => Promise<T>): Promise<T> {
-  const at = calls++ % WIDTH;
-  const result = (turns[at] ?? Promise.resolve()).then(act);
-  turns[at] = result.catch(() => {});
-  return result;
-}
 
 const familiesOf = ({ families = [4, 6], slow }: Scenario): readonly (4 | 6)[] =>
   (slow ? families.slice(0, 1) : families).filter((family) => family === 4 || hasIpv6());
@@ -37,7 +25,10 @@ function holds(t: ExecutionContext, scenario: Scenario, record: RunRecord): void
   t.is(record.reason, undefined);
   t.is(record.verdict, 'reproduced');
   for (const end of ['client', 'server'] as const) {
-    t.true(followsPath(record.ends[end].path, scenario.path[end] ?? []), `path of the ${end}`);
+    const { path, momentary, place } = scenario;
+    const observed = record.ends[end].path;
+    t.true(followsPath(observed, path[end] ?? [], momentary?.[end]), `path of the ${end}`);
+    if (place?.wire === end) t.deepEqual(observed, [], 'a wire has no states');
   }
   t.true(
     record.checks.some(({ source }) => source === 'capture'),
@@ -72,10 +63,10 @@ for (const scenario of catalogue) {
   }
 
   const { control } = scenario;
-  if (control === undefined) continue;
+  const without = controlOf(scenario);
+  if (control === undefined || without === undefined) continue;
   testUnless(noNamespace, `${scenario.name}, not if ${control.what}`, async (t) => {
     t.timeout(120_000);
-    const without = { ...scenario, run: control.run };
     const { record } = await inTurn(() => run(without, { world: 'namespace', driver: 'raw' }));
     if (record.verdict === 'skipped') t.regex(record.reason ?? '', /^this kernel has no/);
     else t.is(record.verdict, 'not-reproduced');

@@ -4,6 +4,7 @@ import { Timeline } from '../../src/experiment/timeline.js';
 import { formatLadder } from '../../src/report/ladder.js';
 import { closeWaitRun, noCapture } from '../fixture/run-on-timeline.js';
 import {
+  crossing,
   enter,
   exit,
   life,
@@ -34,6 +35,25 @@ const ladder = (sightings: readonly Sighting[], width = 80): string[] =>
     .trimEnd()
     .split('\n')
     .slice(1);
+
+test('what leaves for a link and arrives nowhere ends on the way', (t) => {
+  const fin = { end: 'client', flags: 'F.', sequence: 1001, acknowledgment: 5001 } as const;
+  const ack = { end: 'server', flags: '.', sequence: 5001, acknowledgment: 1002 } as const;
+  const lines = ladder([
+    ...life.slice(0, 3),
+    ...crossing(200, undefined, fin),
+    ...crossing(300, 310, fin),
+    ...crossing(320, undefined, ack),
+  ]);
+  t.deepEqual(
+    lines.slice(3).map((line) => line.slice(11)),
+    [
+      '             | -- F. seq 1 ack 1 --x                  |',
+      '             | -- F. seq 1 ack 1 -------------------->| [CLOSE_WAIT]',
+      '             |                   x-- . seq 1 ack 2 -- |',
+    ],
+  );
+});
 
 test('a whole connection in 80 columns', (t) => {
   const events = eventsOf(

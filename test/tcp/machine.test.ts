@@ -1,12 +1,14 @@
 import test from 'ava';
 import { impliedStates, type MachineSegment, mayHandOver } from '../../src/tcp/machine.js';
 
-/** `C F. 1 1 +5`: sender, flags, sequence and acknowledgment numbers after the SYN's, payload; a last `x`: discarded. */
+/** `C F. 1 1 +5`: sender, flags, sequence and acknowledgment numbers after the SYN's, payload; at last `x`: discarded, `>`: departing,
+ * `<`: arriving. */
 function segmentsOf(text: string, isn = 0): MachineSegment[] {
   return text.split(',').map((line) => {
     const words = line.trim().split(' ');
     const discarded = words.at(-1) === 'x';
-    if (discarded) words.pop();
+    const seen = words.at(-1) === '>' ? 'departing' : words.at(-1) === '<' ? 'arriving' : undefined;
+    if (discarded || seen !== undefined) words.pop();
     const [end, flags = '', sequence, acknowledgment, payload] = words;
     return {
       end: end === 'C' ? 'client' : 'server',
@@ -15,6 +17,7 @@ function segmentsOf(text: string, isn = 0): MachineSegment[] {
       acknowledgment: (Number(acknowledgment ?? 0) + isn) >>> 0,
       payloadLength: Number(payload ?? 0),
       ...(discarded && { discarded }),
+      ...(seen && { seen }),
     };
   });
 }
@@ -81,6 +84,41 @@ const rows = [
       ...OPENED,
       ...['client FIN_WAIT1 sent', 'server CLOSE_WAIT received', 'server LAST_ACK sent'],
       ...['client CLOSING received', 'client TIME_WAIT received', 'server CLOSE received'],
+    ],
+  },
+  {
+    name: 'FINs that cross each other on a link',
+    segments: `${OPEN}, C F. 1 1 >, S F. 1 1 >, C F. 1 1 <, S F. 1 1 <, S . 2 2, C . 2 2`,
+    expected: [
+      ...OPENED,
+      ...['client FIN_WAIT1 sent', 'server FIN_WAIT1 sent', 'server CLOSING received'],
+      ...['client CLOSING received', 'client TIME_WAIT received', 'server TIME_WAIT received'],
+    ],
+  },
+  {
+    name: 'a FIN that departs and is lost',
+    segments: `${OPEN}, C F. 1 1 >`,
+    expected: [...OPENED, 'client FIN_WAIT1 sent'],
+  },
+  {
+    name: 'a simultaneous open',
+    segments: 'C S 0, S S 0, C S. 0 1, S S. 0 1',
+    expected: [
+      ...['client SYN_SENT sent', 'server SYN_SENT sent', 'client SYN_RECV sent'],
+      ...['server ESTABLISHED received', 'client ESTABLISHED received'],
+    ],
+  },
+  {
+    name: 'a new SYN in TIME_WAIT, and a FIN of the new connection',
+    segments:
+      `${OPEN}, S F. 1 1, C F. 1 2, S . 2 2, ` +
+      'C S 9000, S S. 8000 9001, C . 9001 8001, C F. 9001 8001',
+    expected: [
+      ...OPENED,
+      ...['server FIN_WAIT1 sent', 'client CLOSE_WAIT received', 'client LAST_ACK sent'],
+      ...['server FIN_WAIT2 received', 'server TIME_WAIT received', 'client CLOSE received'],
+      ...['client SYN_SENT sent', 'server SYN_RECV sent', 'client ESTABLISHED received'],
+      ...['server ESTABLISHED received', 'client FIN_WAIT1 sent', 'server CLOSE_WAIT received'],
     ],
   },
   {

@@ -57,6 +57,17 @@ for (const {
   });
 }
 
+test('what is passing, or momentary, may be missing from a path, and nothing else', (t) => {
+  const path = ['SYN_RECV', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2', 'TIME_WAIT'];
+  t.true(followsPath(path, path));
+  t.true(followsPath(['ESTABLISHED', 'FIN_WAIT2', 'TIME_WAIT'], path));
+  t.false(followsPath(['ESTABLISHED', 'TIME_WAIT'], path));
+  t.true(followsPath(['ESTABLISHED', 'TIME_WAIT'], path, ['FIN_WAIT2']));
+  t.true(followsPath(path, path, ['FIN_WAIT2']));
+  t.false(followsPath(['TIME_WAIT'], path, ['FIN_WAIT2']));
+  t.false(followsPath([...path, 'CLOSE'], path, ['FIN_WAIT2']));
+});
+
 test('any number has a name', (t) => {
   fc.assert(fc.property(fc.integer(), (number) => stateName(number).length > 0));
   t.pass();
