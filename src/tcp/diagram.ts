@@ -126,6 +126,11 @@ export const diagram: readonly DiagramEdge[] = [
     ...{ drawn: 'no', inLinux: true },
     reason: 'allowed by RFC 9293, section 3.6.1; the listening socket takes the connection over',
   },
+  {
+    ...{ from: 'TIME_WAIT', to: 'SYN_SENT', event: 'connect(), with tcp_tw_reuse', sends: 'S' },
+    ...{ drawn: 'no', inLinux: true },
+    reason: 'RFC 6191: timestamps tell the segments of the new connection from those of the old',
+  },
 ];
 
 /** The edge between two states, undefined where there is none. */
@@ -141,17 +146,16 @@ export type Step = readonly [from: TcpState, to: TcpState];
  * listen; a request that ends before there is a connection leaves that socket where it was.
  */
 export function stepsOf(path: readonly TcpState[]): Step[] {
-  const [first] = path;
-  if (first === undefined) return [];
-  const before: readonly TcpState[] = first === 'SYN_RECV' ? ['CLOSE', 'LISTEN'] : ['CLOSE'];
-  const whole = first === 'CLOSE' ? path : [...before, ...path];
-  const steps = whole.flatMap((to, at): Step[] => {
-    const from = whole[at - 1];
-    return from === undefined ? [] : [[from, to]];
-  });
-  return steps.map(([from, to], at) =>
-    from === 'SYN_RECV' && to === 'CLOSE' && steps[at - 1]?.[0] === 'LISTEN'
-      ? [from, 'LISTEN']
-      : [from, to],
-  );
+  const steps: Step[] = path[0] === 'SYN_RECV' ? [['CLOSE', 'LISTEN']] : [];
+  let from: TcpState = 'CLOSE';
+  let isRequest = false;
+  for (const to of path) {
+    const wasRequest = isRequest;
+    isRequest = from === 'CLOSE' && to === 'SYN_RECV';
+    if (isRequest) steps.push(['LISTEN', to]);
+    else if (wasRequest && to === 'CLOSE') steps.push([from, 'LISTEN']);
+    else if (to !== from) steps.push([from, to]);
+    from = to;
+  }
+  return steps;
 }
