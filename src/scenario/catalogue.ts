@@ -34,6 +34,9 @@ import { serverFirst } from './server-first.js';
 import { closeUnderBlockedRead, dupFdNoFin, sharedFd } from './shared-descriptor.js';
 import { shutdownBoth, shutdownRead } from './shutdown.js';
 import { halfOpenReset, silentDeath } from './silent-death.js';
+import { rstAfterSimultaneousOpen, simultaneousOpen, synRecvClosed } from './simultaneous-open.js';
+import { finInSynRecv, rstInSynRecv, synRecv } from './syn-recv.js';
+import { rstInSynSent, synSent, synSentClosed } from './syn-sent.js';
 import { timeWaitBlocks, timeWaitExpiry, timeWaitOverflow, timeWaitReuse } from './time-wait.js';
 import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
@@ -90,4 +93,13 @@ export const catalogue: readonly Scenario[] = [
   nodeUpgradeLeak,
   nodeHttpClose,
   nodeHttpUnread,
+  synSent,
+  synSentClosed,
+  rstInSynSent,
+  synRecv,
+  rstInSynRecv,
+  finInSynRecv,
+  simultaneousOpen,
+  synRecvClosed,
+  rstAfterSimultaneousOpen,
 ];
