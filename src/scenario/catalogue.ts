@@ -9,14 +9,24 @@ import { adminKill } from './admin-kill.js';
 import { closeWait } from './close-wait.js';
 import { eofUnread, stillSending } from './close-wait-causes.js';
 import { closeWithUnreadData } from './close-with-unread-data.js';
+import { closing, rstInClosing } from './closing.js';
 import { keepaliveDeath, userTimeout } from './dead-peer.js';
 import { disconnect } from './disconnect.js';
 import { eofThenEpipe } from './eof-then-epipe.js';
+import {
+  duplicateFin,
+  finRetransmission,
+  finTimeout,
+  finWait1,
+  finWithAck,
+  lostFin,
+} from './fin-wait1.js';
 import { finWait1Stuck } from './fin-wait1-stuck.js';
 import { finWait2Expiry } from './fin-wait2-expiry.js';
 import { finWait2Held } from './fin-wait2-held.js';
 import { ghostFd } from './ghost-fd.js';
 import { halfCloseResponse } from './half-close-response.js';
+import { delayedFinAck, lastAck } from './last-ack.js';
 import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
 import { linger2Expiry, linger2Negative } from './linger2.js';
@@ -27,6 +37,7 @@ import { nodeResetAfterEnd } from './node-reset-after-end.js';
 import { nodeDestroyUnread, nodeResetAsEnd, nodeUnreadByte } from './node-unread.js';
 import { normal } from './normal.js';
 import { connectionRefused, fastOpen } from './opening.js';
+import { outOfOrderFin } from './out-of-order-fin.js';
 import { portExhaustion } from './port-exhaustion.js';
 import { resetUnderBlockedWrite } from './reset-under-blocked-write.js';
 import type { Scenario } from './scenario.js';
@@ -38,6 +49,8 @@ import { rstAfterSimultaneousOpen, simultaneousOpen, synRecvClosed } from './sim
 import { finInSynRecv, rstInSynRecv, synRecv } from './syn-recv.js';
 import { rstInSynSent, synSent, synSentClosed } from './syn-sent.js';
 import { timeWaitBlocks, timeWaitExpiry, timeWaitOverflow, timeWaitReuse } from './time-wait.js';
+import { timeWaitAssassination, timeWaitNewSyn } from './time-wait-assassination.js';
+import { zeroWindowClose } from './zero-window-close.js';
 import { zeroWindowFinWait1 } from './zero-window-fin-wait1.js';
 
 /** Every scenario, in the order they are listed and run. */
@@ -102,4 +115,18 @@ export const catalogue: readonly Scenario[] = [
   simultaneousOpen,
   synRecvClosed,
   rstAfterSimultaneousOpen,
+  finWait1,
+  lostFin,
+  duplicateFin,
+  delayedFinAck,
+  finRetransmission,
+  finTimeout,
+  finWithAck,
+  lastAck,
+  closing,
+  rstInClosing,
+  timeWaitAssassination,
+  timeWaitNewSyn,
+  outOfOrderFin,
+  zeroWindowClose,
 ];
