@@ -100,6 +100,7 @@ export const listenerClosed: Scenario = {
     client: ['SYN_SENT', 'ESTABLISHED', 'CLOSE'],
     server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE'],
   },
+  listener: ['LISTEN', 'CLOSE'],
   resets: ['server'],
   control: {
     what: 'the server has accepted',

@@ -6,6 +6,7 @@ import {
   rstBeforeAccept,
 } from './accept-queue.js';
 import { adminKill } from './admin-kill.js';
+import { challengeAck, synInEstablished } from './challenge-ack.js';
 import { closeWait } from './close-wait.js';
 import { eofUnread, stillSending } from './close-wait-causes.js';
 import { closeWithUnreadData } from './close-with-unread-data.js';
@@ -26,6 +27,7 @@ import { finWait2Expiry } from './fin-wait2-expiry.js';
 import { finWait2Held } from './fin-wait2-held.js';
 import { ghostFd } from './ghost-fd.js';
 import { halfCloseResponse } from './half-close-response.js';
+import { halfOpenDiscovered } from './half-open-discovered.js';
 import { delayedFinAck, lastAck } from './last-ack.js';
 import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
@@ -129,4 +131,7 @@ export const catalogue: readonly Scenario[] = [
   timeWaitNewSyn,
   outOfOrderFin,
   zeroWindowClose,
+  challengeAck,
+  synInEstablished,
+  halfOpenDiscovered,
 ];
