@@ -95,6 +95,9 @@ function event(socket: net.Socket, name: 'connect' | 'close' | 'finish'): Promis
 const accepted: net.Socket[] = [];
 let wanted: (() => void) | undefined;
 
+/** Answers the request that waits. */
+let answerWaiting: (() => void) | undefined;
+
 function answer({ request = 'read', bytes = 3, upgrade }: HttpAnswer, to: http.Server): void {
   const body = Buffer.alloc(bytes, 'ok\n');
   to.on('request', (message, response) => {
@@ -102,6 +105,10 @@ function answer({ request = 'read', bytes = 3, upgrade }: HttpAnswer, to: http.S
     message.on('close', () => hear('request close'));
     response.on('close', () => hear('response close'));
     if (request === 'never') return;
+    if (request === 'waits') {
+      answerWaiting = () => response.end(body);
+      return;
+    }
     if (request === 'unread') {
       response.end(body);
       return;
@@ -256,6 +263,10 @@ const acts: {
     const { remoteAddress: address, remotePort: port } = connection();
     if (address !== undefined && port !== undefined) return { address, port };
     throw Object.assign(new Error('the socket has no peer'), { code: 'ENOTCONN' });
+  },
+  answer() {
+    if (answerWaiting === undefined) throw new Error('no request waits');
+    answerWaiting();
   },
   callServer(method) {
     if (server === undefined) throw new Error('there is no server');

@@ -42,6 +42,7 @@ export interface Acts {
   setKeepAlive(on: boolean, initialDelayMs: number): void;
   peer(): Endpoint;
   call(calls: readonly SocketCall[]): void;
+  answer(): void;
   callServer(method: ServerCall): void;
   /** Lets the event loop go round, and answers. */
   settle(): void;

@@ -187,6 +187,7 @@ class LibuvServer extends LibuvEnd implements ServerRole {
     return {
       ...this.side,
       listen: (options = {}) => this.#listen({ port: 0, ...options }),
+      answer: () => this.agent.order('answer'),
       callServer: (method) => this.agent.order('callServer', method),
     };
   }

@@ -25,8 +25,9 @@ export interface NodeListenOptions {
 
 /** What an http.Server does. */
 export interface HttpAnswer {
-  /** To a request: `read` takes its body and answers, `unread` answers and leaves the body, `never` does neither. */
-  readonly request?: 'read' | 'unread' | 'never';
+  /** To a request: `read` takes its body and answers, `unread` answers and leaves the body, `never` does neither.
+   * `waits`: it answers when it is told to. */
+  readonly request?: 'read' | 'unread' | 'never' | 'waits';
   /** Bytes of the answer's body. Left out: 3. */
   readonly bytes?: number;
   /** To an upgrade: `leave` keeps the socket and does nothing, `end` reads it and ends it when the peer has. */
@@ -66,6 +67,8 @@ export interface NodeSide {
 /** A server that is a Node program. */
 export interface NodeServerSide extends NodeSide {
   listen(options?: NodeListenOptions): Promise<Endpoint>;
+  /** Has the request answered that waits. */
+  answer(): Promise<void>;
   /** Calls a method of the server. Does not wait for what comes of it. */
   callServer(method: ServerCall): Promise<void>;
 }

@@ -217,15 +217,13 @@ export class Lab implements Stage, AsyncDisposable {
 
   /** The experiment's sockets, listener first, then client and server, and why each stays. */
   #look(): Left {
-    const tcpInfoStates: Partial<Record<End, TcpState>> = {};
-    for (const end of ENDS) {
-      const state = this.#ask(end);
-      if (state !== undefined) tcpInfoStates[end] = state;
-    }
+    const own: Partial<Record<End, TcpState>> = {};
     const rows: [MomentSocket['end'], SocketRow][] = [];
     for (const row of this.instruments.listeners()) rows.push(['listener', row]);
     const facts: [End, Omit<SocketFacts, 'holders'>][] = [];
     for (const end of ENDS) {
+      const state = this.#ask(end);
+      if (state !== undefined) own[end] = state;
       const row = this.instruments.row(end);
       if (row !== undefined) rows.push([end, row]);
       const each = row ?? this.#ghost(end);
@@ -247,7 +245,7 @@ export class Lab implements Stage, AsyncDisposable {
     const diagnoses = facts.flatMap(([end, each]) =>
       this.#diagnose(end, each, holders.get(each.inode) ?? []),
     );
-    return { sockets, tcpInfo: tcpInfoStates, diagnoses };
+    return { sockets, tcpInfo: own, diagnoses };
   }
 
   /** A descriptor whose connection is gone: sock_diag has it no more, so it is asked itself. */

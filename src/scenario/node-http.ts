@@ -102,10 +102,13 @@ export const nodeHttpClose: Scenario = {
 /** More than any Node reads ahead of a response that nobody reads: from 16 KiB (Node 20) to some 200 KiB. */
 const BODY = 400_000;
 
-async function asks({ server, client }: Stage, response: 'read' | 'unread'): Promise<void> {
-  const address = await server.node.listen({ http: { bytes: BODY } });
+async function asks({ server, client, reach }: Stage, response: 'read' | 'unread'): Promise<void> {
+  const address = await server.node.listen({ http: { request: 'waits', bytes: BODY } });
   await client.node.request(address, { keepAlive: false, response });
   await server.accept();
+  await server.node.hears('request');
+  await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+  await server.node.answer();
   await server.node.hears('close');
 }
 
