@@ -25,8 +25,10 @@ export interface NodeListenOptions {
 
 /** What an http.Server does. */
 export interface HttpAnswer {
-  /** To a request: `read` takes its body and answers, `unread` answers and leaves the body, `never` does neither.
-   * `waits`: it answers when it is told to. */
+  /**
+   * To a request: `read` takes its body and answers, `unread` answers and leaves the body, `waits` answers when it is told
+   * to, `never` does nothing.
+   */
   readonly request?: 'read' | 'unread' | 'never' | 'waits';
   /** Bytes of the answer's body. Left out: 3. */
   readonly bytes?: number;
