@@ -70,17 +70,26 @@ export interface CauseFound {
  * An unread FIN counts as one byte of Recv-Q.
  */
 export function causeOf(facts: SocketFacts): CauseFound | undefined {
+  const cause = causeName(facts);
+  return cause && { cause, evidence: evidenceOf(cause, facts) };
+}
+
+/** The cause alone: its evidence takes longer to put into words than the cause to find. */
+export function causeName(facts: SocketFacts): Cause | undefined {
+  const { inode, timer, retransmits = 0 } = facts;
   switch (facts.state) {
     case 'CLOSE_WAIT':
       return closeWaitCause(facts);
     case 'FIN_WAIT2':
-      return finWait2Cause(facts);
+      // An orphan has inode 0, and a timer that ends it.
+      return inode === 0 ? undefined : 'peer-never-closes';
     case 'FIN_WAIT1':
     case 'CLOSING':
     case 'LAST_ACK':
-      return unansweredCause(facts);
+      // Without a fault these last a round trip; one that is retransmitted, or probes a closed window, stays.
+      return retransmits === 0 && timer !== 'persist' ? undefined : 'still-sending';
     case 'CLOSE':
-      return ghostCause(facts);
+      return facts.holders.length === 0 || facts.connected === false ? undefined : 'ghost';
     default:
       return;
   }
@@ -95,71 +104,67 @@ export function wasConnected({
   return (delivered ?? 0) > 0 || rttUs > 0 || bytesReceived > 0;
 }
 
-function closeWaitCause(facts: SocketFacts): CauseFound {
-  const { recvQ, sendQ, inode, timer, holders, sentBytes = 0 } = facts;
-  if (inode === 0) {
-    return found('never-accepted', 'inode 0: still in the accept queue', unread(recvQ));
+function closeWaitCause(facts: SocketFacts): Cause {
+  const { recvQ, sendQ, inode, sentBytes = 0 } = facts;
+  if (inode === 0) return 'never-accepted';
+  if (sendQ > 0 || sentBytes > 0) return 'still-sending';
+  if (recvQ > 0) return 'eof-unread';
+  return facts.holders.length > 1 ? 'shared-fd' : 'not-closed';
+}
+
+/** The observations that led to that cause, each a phrase. */
+export function evidenceOf(cause: Cause, facts: SocketFacts): string[] {
+  return phrasesOf(cause, facts).filter((phrase) => phrase !== undefined);
+}
+
+function phrasesOf(cause: Cause, facts: SocketFacts): (string | undefined)[] {
+  const { recvQ, inode, holders } = facts;
+  switch (cause) {
+    case 'never-accepted':
+      return ['inode 0: still in the accept queue', unread(recvQ)];
+    case 'still-sending':
+      return unanswered(facts);
+    case 'eof-unread':
+    case 'shared-fd':
+      return [unread(recvQ), shared(holders)];
+    case 'not-closed':
+      return [unread(recvQ), held(inode, holders)];
+    case 'peer-never-closes':
+      return [held(inode, holders), waiting(facts), shared(holders)];
+    case 'ghost':
+      return [
+        held(inode, holders),
+        'in no answer of sock_diag: its state is CLOSE',
+        facts.connected === undefined
+          ? 'no TCP_INFO: it may never have been connected'
+          : 'TCP_INFO counts a delivered SYN: it was connected',
+        shared(holders),
+      ];
   }
-  if (sendQ > 0) {
-    return found(
-      'still-sending',
-      `Send-Q ${sendQ}: written, not yet acknowledged`,
-      timer === 'persist' ? "timer persist: the peer's window is closed" : `timer ${timer}`,
-      unread(recvQ),
-      shared(holders),
-    );
+}
+
+function unanswered(facts: SocketFacts): (string | undefined)[] {
+  const { state, recvQ, sendQ, inode, timer, holders, retransmits = 0, sentBytes = 0 } = facts;
+  const closed = "timer persist: the peer's window is closed";
+  if (state !== 'CLOSE_WAIT') {
+    return [
+      `Send-Q ${sendQ}: not acknowledged, the FIN counting as one`,
+      timer === 'persist'
+        ? closed
+        : `timer ${timer}: ${retransmits} retransmissions without an answer`,
+      inode === 0 ? 'inode 0: an orphan, the kernel alone keeps it' : held(inode, holders),
+    ];
   }
-  if (sentBytes > 0) {
-    return found(
-      'still-sending',
-      `${sentBytes} bytes sent while watched`,
-      unread(recvQ),
-      shared(holders),
-    );
-  }
-  if (recvQ > 0) return found('eof-unread', unread(recvQ), shared(holders));
-  if (holders.length > 1) return found('shared-fd', unread(recvQ), shared(holders));
-  return found('not-closed', unread(recvQ), held(inode, holders));
+  const rest = [unread(recvQ), shared(holders)];
+  if (sendQ === 0) return [`${sentBytes} bytes sent while watched`, ...rest];
+  const clock = timer === 'persist' ? closed : `timer ${timer}`;
+  return [`Send-Q ${sendQ}: written, not yet acknowledged`, clock, ...rest];
 }
 
-function finWait2Cause({ inode, timer, holders }: SocketFacts): CauseFound | undefined {
-  // An orphan has inode 0, and a timer that ends it.
-  if (inode === 0) return;
-  const clock =
-    timer === 'keepalive'
-      ? 'timer keepalive: finds a dead peer, not one that never closes'
-      : `timer ${timer}`;
-  return found('peer-never-closes', held(inode, holders), clock, shared(holders));
-}
-
-/** Without a fault these states last a round trip; one that is retransmitted, or probes a closed window, stays. */
-function unansweredCause({ sendQ, inode, timer, holders, retransmits = 0 }: SocketFacts) {
-  if (retransmits === 0 && timer !== 'persist') return;
-  return found(
-    'still-sending',
-    `Send-Q ${sendQ}: not acknowledged, the FIN counting as one`,
-    timer === 'persist'
-      ? "timer persist: the peer's window is closed"
-      : `timer ${timer}: ${retransmits} retransmissions without an answer`,
-    inode === 0 ? 'inode 0: an orphan, the kernel alone keeps it' : held(inode, holders),
-  );
-}
-
-function ghostCause({ inode, holders, connected }: SocketFacts): CauseFound | undefined {
-  if (holders.length === 0 || connected === false) return;
-  return found(
-    'ghost',
-    held(inode, holders),
-    'in no answer of sock_diag: its state is CLOSE',
-    connected === undefined
-      ? 'no TCP_INFO: it may never have been connected'
-      : 'TCP_INFO counts a delivered SYN: it was connected',
-    shared(holders),
-  );
-}
-
-function found(cause: Cause, ...evidence: (string | undefined)[]): CauseFound {
-  return { cause, evidence: evidence.filter((phrase) => phrase !== undefined) };
+function waiting({ timer }: SocketFacts): string {
+  return timer === 'keepalive'
+    ? 'timer keepalive: finds a dead peer, not one that never closes'
+    : `timer ${timer}`;
 }
 
 function unread(recvQ: number): string {

@@ -190,16 +190,26 @@ export function findAttribute(
   end: number,
   type: number,
 ): Uint8Array | undefined {
+  const value = attributeOffset(bytes, start, end, type);
+  return value < 0 ? undefined : bytes.subarray(value, value - 4 + u16(bytes, value - 4));
+}
+
+/** Where the value of that attribute begins, behind its length and its type, 2 bytes each; -1 where there is none. */
+export function attributeOffset(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  type: number,
+): number {
   const limit = Math.min(end, bytes.length);
   let offset = start;
   while (offset + 4 <= limit) {
     const length = u16(bytes, offset);
     if (length < 4 || offset + length > limit) break;
-    if ((u16(bytes, offset + 2) & TYPE_MASK) === type)
-      return bytes.subarray(offset + 4, offset + length);
+    if ((u16(bytes, offset + 2) & TYPE_MASK) === type) return offset + 4;
     offset = align4(offset + length);
   }
-  return;
+  return -1;
 }
 
 function align4(offset: number): number {

@@ -225,6 +225,11 @@ export class SocketTable implements Iterable<SocketRow> {
     }
   }
 
+  /** Visits the chunks, and where in each the messages of its rows start; see socket-view.ts. */
+  eachChunk(visit: (chunk: Uint8Array, starts: readonly number[]) => void): void {
+    this.#eachChunk((chunk, first, end) => visit(chunk, this.#offsets.slice(first, end)));
+  }
+
   #bytes(offset: number): Uint8Array {
     return this.#column(`u8@${offset}`, () => {
       const column = new Uint8Array(this.length);
