@@ -1,8 +1,7 @@
 import { diagnose as find } from '../diagnose/diagnose.js';
 import { type DiagnoseFlags, optionsFrom } from '../diagnose/options.js';
-import { stackPlan } from '../diagnose/stacks.js';
 import { formatDiagnosis } from '../report/diagnose.js';
-import { formatJson } from '../report/json.js';
+import { formatJsonInPieces } from '../report/json.js';
 import {
   AS_EXPECTED,
   CANNOT_RUN,
@@ -16,9 +15,13 @@ import {
 export async function diagnose(flags: DiagnoseFlags, { out, chatter, paint }: Io): Promise<number> {
   const options = optionsFrom(flags);
   if (typeof options === 'string') throw new Usage(options);
-  for (const line of stackPlan(options)) chatter(line);
+  if (options.stacks) {
+    const { stackPlan } = await import('../diagnose/stacks.js');
+    for (const line of stackPlan(options)) chatter(line);
+  }
   const diagnosis = await find({ ...options, signal: interruption() });
-  out(flags.json ? formatJson(diagnosis) : formatDiagnosis(diagnosis, paint));
+  if (flags.json) for (const piece of formatJsonInPieces(diagnosis)) out(piece);
+  else out(formatDiagnosis(diagnosis, paint));
   if (diagnosis.counts.leaks > 0) return EXPECTATION_FAILED;
   return diagnosis.sufficient ? AS_EXPECTED : CANNOT_RUN;
 }

@@ -1,15 +1,15 @@
 import { codeOf, isGone } from '../observer/proc.js';
+import { isLeak } from '../tcp/cause.js';
 import type { TcpStateName } from '../tcp/states.js';
-import { type Census, takeCensus } from './census.js';
+import { Census } from './census.js';
 import { Eyes } from './eyes.js';
-import { findingOf, keepersOf, type Surroundings } from './finding.js';
+import { Finding, keepersOf, type Surroundings } from './finding.js';
 import { interestOf } from './interest.js';
 import type { Suspect } from './namespace.js';
 import { checkOptions, type DiagnoseOptions } from './options.js';
 import { describe, type ProcessReport } from './process.js';
 import type { Counts, Diagnosis, SocketReport } from './record.js';
 import { settle } from './settle.js';
-import { stacksOf } from './stacks.js';
 
 const SETTLE_MS = 1000;
 
@@ -32,14 +32,13 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const missed = await openNamespaces(eyes, options);
   const listeners = eyes.list();
   const shown = eyes.look();
-  let census = takeCensus();
-  const ghosts = eyes.seekGhosts(census, shown, pids);
+  let census = new Census();
+  const ghosts = eyes.seekGhosts(census, pids);
 
   const isWanted = (suspect: Suspect): boolean => {
-    const { local, remote, state } = suspect;
     const { ports, states } = options;
-    const atPort = ports?.some((port) => port === local.port || port === remote?.port);
-    if (atPort === false || states?.includes(state as TcpStateName) === false) return false;
+    if (ports && !isAt(suspect, ports)) return false;
+    if (states?.includes(suspect.state as TcpStateName) === false) return false;
     return !pids || keepersOf(suspect, { census, listeners }).some(({ pid }) => pids.has(pid));
   };
   const first = [...shown, ...ghosts].filter(isWanted);
@@ -50,16 +49,16 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   // Descriptors have come and gone while one watched; the census has to be as fresh as the last look. A ghost was asked by
   // its descriptor.
   if (watched.some(({ watchedMs, suspect }) => watchedMs > 0 && suspect.state !== 'CLOSE')) {
-    census = takeCensus();
+    census = new Census();
   }
 
   const processOf = remembered(describe);
   const surroundings: Surroundings = {
     ...{ census, listeners, pids, processOf },
-    interestOf: remembered(interestOf),
+    interestOf: remembered((pid) => interestOf(pid, census.epollOf(pid))),
   };
   const found = watched
-    .map((each) => findingOf(each, surroundings))
+    .map((each) => Finding.of(each, surroundings))
     .filter((each) => each !== undefined);
   const sockets = withoutClosed(found, eyes);
 
@@ -69,10 +68,12 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   }
   const asked = pids ? [...pids].some((pid) => census.refused.has(pid)) : census.refused.size > 0;
   const unreadable = asked && (pids !== undefined || options.all === true);
-  const involved = new Set(sockets.flatMap(({ holders }) => holders.map(({ pid }) => pid)));
-  const reports = [...new Set([...(pids ?? []), ...involved])]
-    .map(processOf)
-    .filter((each) => each !== undefined);
+  const involved = new Set(pids);
+  for (const socket of sockets) {
+    if (socket.isShared) for (const { pid } of socket.holders) involved.add(pid);
+    else if (socket.pid !== null) involved.add(socket.pid);
+  }
+  const reports = [...involved].map(processOf).filter((each) => each !== undefined);
   return {
     sockets,
     counts: count(sockets, passing + found.length - sockets.length),
@@ -81,6 +82,10 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     incomplete,
     sufficient: missed.length === 0 && eyes.incomplete.length === 0 && !unreadable,
   };
+}
+
+function isAt({ local, remote }: Suspect, ports: readonly number[]): boolean {
+  return ports.some((port) => port === local.port || port === remote?.port);
 }
 
 /** Asks once for each process. */
@@ -100,7 +105,7 @@ function remembered<T>(ask: (pid: number) => T): (pid: number) => T {
 async function openNamespaces(eyes: Eyes, { pids, all }: DiagnoseOptions): Promise<string[]> {
   if (pids === undefined) eyes.openOwn();
   const missed = new Set<string>();
-  const wanted = pids ?? (all ? takeCensus().sockets.keys() : []);
+  const wanted = pids ?? (all ? new Census().pids : []);
   for (const pid of wanted) {
     try {
       await eyes.openOf(pid);
@@ -117,7 +122,7 @@ async function openNamespaces(eyes: Eyes, { pids, all }: DiagnoseOptions): Promi
 }
 
 /** Leaves out sockets that no holder was found for and that are gone by now: they were closed between look and census. */
-function withoutClosed(found: readonly SocketReport[], eyes: Eyes): readonly SocketReport[] {
+function withoutClosed(found: readonly Finding[], eyes: Eyes): readonly Finding[] {
   const unclaimed = ({ pid, inode }: SocketReport): boolean => pid === null && inode !== 0;
   if (!found.some(unclaimed)) return found;
   const now = new Set(eyes.look().map(({ cookie }) => cookie));
@@ -150,6 +155,7 @@ async function withStacks(
   { stacks, pids = [], signal }: DiagnoseOptions,
 ): Promise<readonly ProcessReport[]> {
   if (!stacks) return processes;
+  const { stacksOf } = await import('./stacks.js');
   const all: ProcessReport[] = [];
   for (const process of processes) {
     if (!pids.includes(process.pid)) all.push(process);
@@ -161,7 +167,7 @@ async function withStacks(
 function count(sockets: readonly SocketReport[], passing: number): Counts {
   const counts = {
     sockets: sockets.length,
-    leaks: sockets.filter(({ leak }) => leak).length,
+    leaks: 0,
     'eof-unread': 0,
     'not-closed': 0,
     'never-accepted': 0,
@@ -171,6 +177,9 @@ function count(sockets: readonly SocketReport[], passing: number): Counts {
     'peer-never-closes': 0,
     passing,
   };
-  for (const { cause } of sockets) counts[cause]++;
+  for (const { cause } of sockets) {
+    counts[cause]++;
+    if (isLeak(cause)) counts.leaks++;
+  }
   return counts;
 }

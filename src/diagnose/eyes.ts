@@ -15,8 +15,8 @@ interface Haunted {
 /** What looks at the suspects of one or more network namespaces, as often as asked. */
 export class Eyes implements Disposable {
   readonly #namespaces = new Map<number, Namespace>();
-  /** The sockets, by inode, that are no ghosts. */
-  readonly #shown = new Set<number>();
+  /** The inode numbers of the sockets that sock_diag has listed: they are no ghosts. */
+  readonly #listed: Uint32Array[] = [];
   readonly #incomplete = new Set<string>();
   readonly #haunted: Haunted[] = [];
 
@@ -53,7 +53,7 @@ export class Eyes implements Disposable {
   list(): Listeners {
     const all = [...this.#namespaces.values()].flatMap((namespace) => {
       const { inodes, listeners, incomplete } = namespace.list();
-      for (const inode of inodes) this.#shown.add(inode);
+      this.#listed.push(inodes);
       for (const reason of incomplete) this.#incomplete.add(`sockets may be missing: ${reason}`);
       return listeners;
     });
@@ -62,25 +62,23 @@ export class Eyes implements Disposable {
 
   /**
    * Looks for ghosts among the descriptors of the processes in these namespaces, only in `pids` if given: those whose
-   * sockets are neither listed nor `seen`. They are part of every look from now on.
+   * sockets neither list() nor look() has seen. They are part of every look from now on.
    */
-  seekGhosts(census: Census, seen: readonly Suspect[], pids?: ReadonlySet<number>): Suspect[] {
+  seekGhosts(census: Census, pids?: ReadonlySet<number>): Suspect[] {
     const ghosts: Suspect[] = [];
-    for (const { inode } of seen) this.#shown.add(inode);
-    for (const [pid, sockets] of census.sockets) {
+    const asked = new Set<number>();
+    for (const [pid, sockets] of census.unlisted(this.#listed)) {
       if (pids !== undefined && !pids.has(pid)) continue;
-      const unseen = sockets.filter(({ inode }) => !this.#shown.has(inode));
-      if (unseen.length === 0) continue;
+      const unasked = sockets.filter(({ inode }) => !asked.has(inode));
+      if (unasked.length === 0) continue;
       const netns = netnsIfThere(pid);
       if (netns === undefined || !this.#namespaces.has(netns)) continue;
-      // One socket may be held many times over.
-      const once = [...new Map(unseen.map((each) => [each.inode, each])).values()];
-      const { suspects, incomplete } = findGhosts(pid, netns, once);
+      const { suspects, incomplete } = findGhosts(pid, netns, unasked);
       for (const reason of incomplete) this.#incomplete.add(reason);
       const found = new Set(suspects.map(({ inode }) => inode));
-      const descriptors = once.filter(({ inode }) => found.has(inode));
+      const descriptors = unasked.filter(({ inode }) => found.has(inode));
       if (descriptors.length > 0) this.#haunted.push({ pid, netns, descriptors });
-      for (const { inode } of once) this.#shown.add(inode);
+      for (const { inode } of unasked) asked.add(inode);
       ghosts.push(...suspects);
     }
     return ghosts;
@@ -93,7 +91,8 @@ export class Eyes implements Disposable {
     const shown = named && new Set(named.map((each) => (each.state === 'CLOSE' ? 0 : each.netns)));
     for (const namespace of this.#namespaces.values()) {
       if (shown?.has(namespace.inode) === false) continue;
-      const { suspects, incomplete } = namespace.look();
+      const { suspects, inodes, incomplete } = namespace.look();
+      this.#listed.push(inodes);
       for (const suspect of suspects) all.push(suspect);
       for (const reason of incomplete) this.#incomplete.add(`sockets may be missing: ${reason}`);
     }

@@ -1,4 +1,7 @@
-import { type CauseFound, causeOf, isLeak } from '../tcp/cause.js';
+import type { Endpoint } from '../tcp/address.js';
+import { type Cause, causeName, evidenceOf, isLeak, type SocketFacts } from '../tcp/cause.js';
+import type { TimerName } from '../tcp/socket-table.js';
+import type { TcpState } from '../tcp/states.js';
 import { adviceFor } from './advice.js';
 import type { Census, HeldBy } from './census.js';
 import type { Interest, Watch } from './interest.js';
@@ -6,7 +9,8 @@ import type { Listener, Listeners } from './listeners.js';
 import type { Suspect } from './namespace.js';
 import type { ProcessReport, ThreadReport } from './process.js';
 import type { HolderReport, SocketReport } from './record.js';
-import { ageOf, type Watched } from './settle.js';
+import type { Runtime } from './runtime.js';
+import { ageMsOf, ageOf, type Watched } from './settle.js';
 
 /** What a finding is made from besides the socket itself. */
 export interface Surroundings {
@@ -25,102 +29,219 @@ export function keepersOf(
   suspect: Suspect,
   { census, listeners }: Pick<Surroundings, 'census' | 'listeners'>,
 ): readonly HeldBy[] {
-  if (suspect.inode !== 0) return census.holders.get(suspect.inode) ?? [];
+  const { inode } = suspect;
+  if (inode !== 0) return census.holdersOf(inode);
   if (suspect.state !== 'CLOSE_WAIT') return [];
-  return listeners.of(suspect).flatMap(({ inode }) => census.holders.get(inode) ?? []);
+  return listeners.of(suspect).flatMap((listener) => census.holdersOf(listener.inode));
 }
 
-/** Reports on a suspect, or undefined where nothing about it is suspicious after all. */
-export function findingOf(
-  { suspect, watchedMs, sentBytes }: Watched,
-  surroundings: Surroundings,
-): SocketReport | undefined {
-  const holders: HolderReport[] = [];
-  for (const { pid, fd } of keepersOf(suspect, surroundings)) {
-    const comm = surroundings.processOf(pid)?.comm;
-    if (comm !== undefined) holders.push({ pid, fd, comm });
-  }
-  const queued = suspect.inode === 0 && suspect.state === 'CLOSE_WAIT';
-  const { state, recvQ, sendQ, inode, timer, retransmits } = suspect;
-  const found = causeOf({
-    ...{ state, recvQ, sendQ, inode, timer, retransmits, sentBytes },
-    holders: queued ? [] : holders,
-    ...(state === 'CLOSE' && { connected: true }),
-  });
-  if (found === undefined) return undefined;
-  const owner = holders.find(({ pid }) => surroundings.pids?.has(pid)) ?? holders[0];
-  const process = owner && surroundings.processOf(owner.pid);
-  const age = ageOf(suspect, watchedMs);
-  const [listener] = surroundings.listeners.of(suspect);
-  const interest = owner && surroundings.interestOf(owner.pid);
-  const watches = interest && (interest.get(queued ? (listener?.inode ?? 0) : inode) ?? []);
-  return {
-    pid: owner?.pid ?? null,
-    comm: owner?.comm ?? null,
-    fd: owner?.fd ?? null,
-    local: suspect.local,
-    remote: suspect.remote ?? null,
-    state: suspect.state,
-    recvQ: suspect.recvQ,
-    sendQ: suspect.sendQ,
-    ageMs: age.ms,
-    ageFrom: age.from,
-    cause: found.cause,
-    leak: isLeak(found.cause),
-    evidence: evidenceFor(found, suspect, { listener, owner, process, watches }),
-    holders,
-    listener: listener?.local ?? null,
-    watches: watches ?? null,
-    runtime: process?.runtime ?? null,
-    uid: suspect.uid ?? null,
-    inode: suspect.inode,
-    cookie: suspect.cookie,
-    netns: suspect.netns,
-    timer: suspect.timer,
-    timerMs: suspect.timerMs,
-    retransmits: suspect.retransmits,
-    totalRetrans: suspect.info?.totalRetrans ?? null,
-    advice: adviceFor(found.cause, process?.runtime),
-  };
-}
+/**
+ * What is known of one socket, put into words when it is asked for: of thousands, few are shown in full.
+ *
+ * Its fields are getters: a copy by spread would be empty, `toJSON()` makes a plain object.
+ */
+export class Finding implements SocketReport, SocketFacts {
+  readonly #suspect: Suspect;
+  readonly #watchedMs: number;
+  readonly sentBytes: number;
+  readonly #surroundings: Surroundings;
+  readonly pid: number | null;
+  readonly fd: number | null;
+  /** Whether there are more holders than the first. */
+  readonly isShared: boolean;
+  #cause: Cause | undefined;
 
-interface Near {
-  readonly listener: Listener | undefined;
-  readonly owner: HolderReport | undefined;
-  readonly process: ProcessReport | undefined;
-  readonly watches: readonly Watch[] | undefined;
-}
+  private constructor({ suspect, watchedMs, sentBytes }: Watched, surroundings: Surroundings) {
+    this.#suspect = suspect;
+    this.#watchedMs = watchedMs;
+    this.sentBytes = sentBytes;
+    this.#surroundings = surroundings;
+    const { pids, processOf } = surroundings;
+    const known = keepersOf(suspect, surroundings).filter(({ pid }) => processOf(pid));
+    const owner = (pids && known.find(({ pid }) => pids.has(pid))) ?? known[0];
+    this.pid = owner?.pid ?? null;
+    this.fd = owner?.fd ?? null;
+    this.isShared = known.length > 1;
+  }
 
-function evidenceFor(
-  { cause, evidence }: CauseFound,
-  { state, info }: Suspect,
-  { listener, owner, process, watches }: Near,
-): string[] {
-  const all = [...evidence];
-  if (cause === 'never-accepted') {
-    all.push(
-      listener === undefined
-        ? 'no listener is left on its address'
-        : `${listener.queued} connections wait at the listener, ${listener.backlog} may`,
-    );
+  /** Reports on a suspect, or undefined where nothing about it is suspicious after all. */
+  static of(watched: Watched, surroundings: Surroundings): Finding | undefined {
+    const finding = new Finding(watched, surroundings);
+    finding.#cause = causeName(finding);
+    return finding.#cause && finding;
   }
-  if (state === 'CLOSE' && info?.lastAckRecvMs !== undefined) {
-    all.push(
-      `the last ACK came ${info.lastAckRecvMs} ms ago; when the connection ended is not kept`,
-    );
+
+  get comm(): string | null {
+    return this.#process?.comm ?? null;
   }
-  if (owner !== undefined && process !== undefined) {
-    all.push(...callsOn(owner.fd, process.threads));
-    if (cause === 'never-accepted' && !process.threads.some(isAccepting)) {
-      all.push(`no thread of pid ${owner.pid} waits in accept()`);
+
+  get local(): Endpoint {
+    return this.#suspect.local;
+  }
+
+  get remote(): Endpoint | null {
+    return this.#suspect.remote ?? null;
+  }
+
+  get state(): TcpState {
+    return this.#suspect.state;
+  }
+
+  get recvQ(): number {
+    return this.#suspect.recvQ;
+  }
+
+  get sendQ(): number {
+    return this.#suspect.sendQ;
+  }
+
+  get ageMs(): number {
+    return ageMsOf(this.#suspect, this.#watchedMs);
+  }
+
+  get ageFrom(): string {
+    return ageOf(this.#suspect, this.#watchedMs).from;
+  }
+
+  get cause(): Cause {
+    return this.#cause as Cause;
+  }
+
+  get leak(): boolean {
+    return isLeak(this.cause);
+  }
+
+  get evidence(): string[] {
+    const { cause, state, pid, fd, watches } = this;
+    const all = evidenceOf(cause, this);
+    if (cause === 'never-accepted') all.push(queueText(this.#listener));
+    const silentMs = state === 'CLOSE' ? this.#suspect.info?.lastAckRecvMs : undefined;
+    if (silentMs !== undefined) {
+      all.push(`the last ACK came ${silentMs} ms ago; when the connection ended is not kept`);
     }
+    const threads = this.#process?.threads;
+    if (fd !== null && threads !== undefined) {
+      all.push(...callsOn(fd, threads));
+      if (cause === 'never-accepted' && !threads.some(isAccepting)) {
+        all.push(`no thread of pid ${pid} waits in accept()`);
+      }
+    }
+    const what = cause === 'never-accepted' ? 'the listener' : 'the descriptor';
+    if (watches?.length === 0) all.push(`no event loop of the process watches ${what}`);
+    for (const { epfd, events } of watches ?? []) {
+      all.push(`an event loop (epoll ${epfd}) watches ${what} for ${events}`);
+    }
+    return all;
   }
-  const what = cause === 'never-accepted' ? 'the listener' : 'the descriptor';
-  if (watches?.length === 0) all.push(`no event loop of the process watches ${what}`);
-  for (const { epfd, events } of watches ?? []) {
-    all.push(`an event loop (epoll ${epfd}) watches ${what} for ${events}`);
+
+  get holders(): HolderReport[] {
+    const holders: HolderReport[] = [];
+    for (const { pid, fd } of keepersOf(this.#suspect, this.#surroundings)) {
+      const comm = this.#surroundings.processOf(pid)?.comm;
+      if (comm !== undefined) holders.push({ pid, fd, comm });
+    }
+    return holders;
   }
-  return all;
+
+  get listener(): Endpoint | null {
+    return this.#listener?.local ?? null;
+  }
+
+  get watches(): readonly Watch[] | null {
+    const { pid, inode, cause } = this;
+    const interest = pid === null ? undefined : this.#surroundings.interestOf(pid);
+    const watched = cause === 'never-accepted' ? (this.#listener?.inode ?? 0) : inode;
+    return interest === undefined ? null : (interest.get(watched) ?? []);
+  }
+
+  get runtime(): Runtime | null {
+    return this.#process?.runtime ?? null;
+  }
+
+  get uid(): number | null {
+    return this.#suspect.uid ?? null;
+  }
+
+  get inode(): number {
+    return this.#suspect.inode;
+  }
+
+  get cookie(): bigint {
+    return this.#suspect.cookie;
+  }
+
+  get netns(): number {
+    return this.#suspect.netns;
+  }
+
+  get timer(): TimerName {
+    return this.#suspect.timer;
+  }
+
+  get timerMs(): number {
+    return this.#suspect.timerMs;
+  }
+
+  get retransmits(): number {
+    return this.#suspect.retransmits;
+  }
+
+  get totalRetrans(): number | null {
+    return this.#suspect.info?.totalRetrans ?? null;
+  }
+
+  get advice(): string {
+    return adviceFor(this.cause, this.#process?.runtime);
+  }
+
+  /** A suspect in CLOSE is one whose TCP_INFO has shown that it was connected. */
+  get connected(): boolean {
+    return true;
+  }
+
+  get #process(): ProcessReport | undefined {
+    return this.pid === null ? undefined : this.#surroundings.processOf(this.pid);
+  }
+
+  get #listener(): Listener | undefined {
+    return this.#surroundings.listeners.of(this.#suspect)[0];
+  }
+
+  toJSON(): SocketReport {
+    return {
+      pid: this.pid,
+      comm: this.comm,
+      fd: this.fd,
+      local: this.local,
+      remote: this.remote,
+      state: this.state,
+      recvQ: this.recvQ,
+      sendQ: this.sendQ,
+      ageMs: this.ageMs,
+      ageFrom: this.ageFrom,
+      cause: this.cause,
+      leak: this.leak,
+      evidence: this.evidence,
+      holders: this.holders,
+      listener: this.listener,
+      watches: this.watches,
+      runtime: this.runtime,
+      uid: this.uid,
+      inode: this.inode,
+      cookie: this.cookie,
+      netns: this.netns,
+      timer: this.timer,
+      timerMs: this.timerMs,
+      retransmits: this.retransmits,
+      totalRetrans: this.totalRetrans,
+      advice: this.advice,
+    };
+  }
+}
+
+function queueText(listener: Listener | undefined): string {
+  if (listener === undefined) return 'no listener is left on its address';
+  return `${listener.queued} connections wait at the listener, ${listener.backlog} may`;
 }
 
 function callsOn(fd: number, threads: readonly ThreadReport[]): string[] {

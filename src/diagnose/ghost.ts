@@ -2,7 +2,23 @@ import { fstatSync } from 'node:fs';
 import { codeOf } from '../observer/proc.js';
 import type { SocketDescriptor } from '../observer/process.js';
 import { tcpInfo } from '../observer/tcp-info.js';
-import * as sys from '../syscall/sys.js';
+import {
+  AF_INET,
+  AF_INET6,
+  IPPROTO_TCP,
+  SIOCINQ,
+  SIOCOUTQ,
+  SO_COOKIE,
+  SO_DOMAIN,
+  SO_PEERNAME,
+  SO_PROTOCOL,
+  SOL_SOCKET,
+} from '../syscall/constants.js';
+import { close, Descriptors, ioctl } from '../syscall/descriptor.js';
+import { SyscallError } from '../syscall/error.js';
+import { pidfd_getfd, pidfd_open } from '../syscall/process.js';
+import { decodeAddress } from '../syscall/sockaddr.js';
+import { getsockname, getsockopt } from '../syscall/socket.js';
 import type { Endpoint } from '../tcp/address.js';
 import { wasConnected } from '../tcp/cause.js';
 
@@ -33,10 +49,10 @@ export function findGhosts(
   const suspects: Suspect[] = [];
   if (descriptors.length === 0) return { suspects, incomplete: [] };
   const refused = new Map<string, number>();
-  using owned = new sys.Descriptors();
+  using owned = new Descriptors();
   let pidfd: number;
   try {
-    pidfd = owned.own(sys.pidfd_open(pid));
+    pidfd = owned.own(pidfd_open(pid));
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return { suspects, incomplete: [] };
     throw error;
@@ -49,7 +65,7 @@ export function findGhosts(
       const code = codeOf(error);
       // The descriptor, or its process, went meanwhile.
       if (code === 'EBADF' || code === 'ESRCH') continue;
-      if (!(error instanceof sys.SyscallError)) throw error;
+      if (!(error instanceof SyscallError)) throw error;
       refused.set(error.message, (refused.get(error.message) ?? 0) + 1);
     }
   }
@@ -60,32 +76,38 @@ export function findGhosts(
 }
 
 function ghostAt(pidfd: number, fd: number, inode: number, netns: number): Suspect | undefined {
-  const copy = sys.pidfd_getfd(pidfd, fd);
+  const copy = pidfd_getfd(pidfd, fd);
   try {
     if (fstatSync(copy).ino !== inode) return;
-    const domain = sys.getOption(copy, 'SO_DOMAIN');
-    if (domain !== sys.AF_INET && domain !== sys.AF_INET6) return;
-    if (sys.getOption(copy, 'SO_PROTOCOL') !== sys.IPPROTO_TCP) return;
+    const domain = getsockopt(copy, SOL_SOCKET, SO_DOMAIN);
+    if (domain !== AF_INET && domain !== AF_INET6) return;
+    if (getsockopt(copy, SOL_SOCKET, SO_PROTOCOL) !== IPPROTO_TCP) return;
     const info = tcpInfo(copy);
     if (info.state !== 'CLOSE' || !wasConnected(info)) return;
     const remote = peerOf(copy);
     return {
       netns,
       state: 'CLOSE',
-      local: sys.getsockname(copy),
+      local: getsockname(copy),
       ...(remote && { remote }),
-      recvQ: sys.ioctl(copy, sys.SIOCINQ),
-      sendQ: sys.ioctl(copy, sys.SIOCOUTQ),
+      recvQ: ioctl(copy, SIOCINQ),
+      sendQ: ioctl(copy, SIOCOUTQ),
       inode,
       timer: 'off',
       timerMs: 0,
       retransmits: info.retransmits ?? 0,
-      cookie: sys.getOption(copy, 'SO_COOKIE'),
+      cookie: cookieOf(copy),
       info,
     };
   } finally {
-    sys.close(copy);
+    close(copy);
   }
+}
+
+function cookieOf(fd: number): bigint {
+  const cookie = new BigUint64Array(1);
+  getsockopt(fd, SOL_SOCKET, SO_COOKIE, new Uint8Array(cookie.buffer));
+  return cookie[0] as bigint;
 }
 
 /** getpeername() answers ENOTCONN in CLOSE; SO_PEERNAME still tells whose connection it was. */
@@ -93,8 +115,8 @@ function peerOf(fd: number): Endpoint | undefined {
   for (const size of SOCKADDR_SIZES) {
     const bytes = new Uint8Array(size);
     try {
-      const length = sys.getsockopt(fd, sys.SOL_SOCKET, sys.SO_PEERNAME, bytes);
-      return sys.decodeAddress(bytes.subarray(0, length));
+      const length = getsockopt(fd, SOL_SOCKET, SO_PEERNAME, bytes);
+      return decodeAddress(bytes.subarray(0, length));
     } catch (error) {
       const code = codeOf(error);
       if (code === 'ENOTCONN') return;

@@ -1,4 +1,4 @@
-import { type EpollInterest, epollInterestOf } from '../observer/epoll.js';
+import { type EpollInstances, type EpollInterest, epollInterestOf } from '../observer/epoll.js';
 import { codeOf, isGone } from '../observer/proc.js';
 import {
   EPOLLET,
@@ -8,7 +8,7 @@ import {
   EPOLLOUT,
   EPOLLPRI,
   EPOLLRDHUP,
-} from '../syscall/sys.js';
+} from '../syscall/constants.js';
 
 /** An event loop that watches a descriptor. */
 export interface Watch {
@@ -27,10 +27,11 @@ const bits = Object.entries({
 });
 
 /** Reads it. Undefined if it may not be read, if the kernel does not say, or if there is no event loop. */
-export function interestOf(pid: number): Interest | undefined {
+export function interestOf(pid: number, known?: EpollInstances): Interest | undefined {
+  if (known?.epfds.length === 0) return undefined;
   let entries: EpollInterest[];
   try {
-    entries = epollInterestOf(pid);
+    entries = epollInterestOf(pid, known);
   } catch (error) {
     const code = codeOf(error);
     if (isGone(code) || code === 'EACCES' || code === 'EPERM') return undefined;
@@ -40,7 +41,9 @@ export function interestOf(pid: number): Interest | undefined {
   for (const { epfd, inode, events } of entries) {
     if (inode === undefined) continue;
     const watch = { epfd, events: eventsText(events) };
-    interest.set(inode, [...(interest.get(inode) ?? []), watch]);
+    const others = interest.get(inode);
+    if (others === undefined) interest.set(inode, [watch]);
+    else others.push(watch);
   }
   return interest.size === 0 ? undefined : interest;
 }

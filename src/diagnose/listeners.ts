@@ -14,16 +14,26 @@ export interface Listener {
 
 const NONE: readonly Listener[] = [];
 
+/** Those of one port. */
+interface Port {
+  readonly listeners: Listener[];
+  /** Answers given, by the connection's address. */
+  readonly answers: Map<string, readonly Listener[]>;
+}
+
 /** All listeners, found by the address of a connection. */
 export class Listeners {
-  readonly #byPort = new Map<number, Listener[]>();
+  readonly #byNetns = new Map<number, Map<number, Port>>();
 
   constructor(listeners: Iterable<Listener>) {
     for (const listener of listeners) {
-      const { port } = listener.local;
-      const same = this.#byPort.get(port);
-      if (same === undefined) this.#byPort.set(port, [listener]);
-      else same.push(listener);
+      const { netns, local } = listener;
+      const ports = this.#byNetns.get(netns) ?? new Map<number, Port>();
+      this.#byNetns.set(netns, ports);
+      const same = ports.get(local.port);
+      if (same === undefined) {
+        ports.set(local.port, { listeners: [listener], answers: new Map() });
+      } else same.listeners.push(listener);
     }
   }
 
@@ -32,14 +42,22 @@ export class Listeners {
    * makes several; none is left where the listener was closed, or where this end had connected.
    */
   of({ netns, local }: { readonly netns: number; readonly local: Endpoint }): readonly Listener[] {
-    const anywhere = this.#byPort.get(local.port);
-    if (anywhere === undefined) return NONE;
-    const port = anywhere.filter((each) => each.netns === netns);
-    const exact = port.filter((each) => each.local.address === local.address);
-    if (exact.length > 0) return exact;
-    // An IPv6 listener takes IPv4 connections as well, and shows them as ::ffff:a.b.c.d.
-    const mapped = /^::ffff:\d+\./.test(local.address);
-    const any = local.address.includes(':') && !mapped ? ['::'] : ['0.0.0.0', '::'];
-    return port.filter(({ local: { address } }) => any.includes(address));
+    const port = this.#byNetns.get(netns)?.get(local.port);
+    if (port === undefined) return NONE;
+    let answer = port.answers.get(local.address);
+    if (answer === undefined) {
+      answer = listenersAt(local.address, port.listeners);
+      port.answers.set(local.address, answer);
+    }
+    return answer;
   }
+}
+
+function listenersAt(address: string, listeners: readonly Listener[]): readonly Listener[] {
+  const exact = listeners.filter((each) => each.local.address === address);
+  if (exact.length > 0) return exact;
+  // An IPv6 listener takes IPv4 connections as well, and shows them as ::ffff:a.b.c.d.
+  const mapped = /^::ffff:\d+\./.test(address);
+  const any = address.includes(':') && !mapped ? ['::'] : ['0.0.0.0', '::'];
+  return listeners.filter(({ local }) => any.includes(local.address));
 }

@@ -1,9 +1,11 @@
 import { fstatSync } from 'node:fs';
 import { SockDiag } from '../observer/sock-diag.js';
-import * as sys from '../syscall/sys.js';
+import { O_CLOEXEC, O_RDONLY } from '../syscall/constants.js';
+import { close, open } from '../syscall/descriptor.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { TcpInfo } from '../tcp/info.js';
 import type { SocketRow, TimerName } from '../tcp/socket-table.js';
+import { type Messages, SocketView, viewsOf } from '../tcp/socket-view.js';
 import { stateNumber, type TcpState, type TcpStateName, tcpStates } from '../tcp/states.js';
 import { netnsOf } from './census.js';
 import type { Listener } from './listeners.js';
@@ -24,12 +26,25 @@ export interface Suspect {
   readonly retransmits: number;
   /** SO_COOKIE: no two sockets of a running kernel have the same. */
   readonly cookie: bigint;
-  readonly info?: TcpInfo;
+  readonly info?: TcpInfo | undefined;
+}
+
+/** One that sock_diag shows. */
+class Shown extends SocketView implements Suspect {
+  constructor(
+    messages: Messages,
+    start: number,
+    readonly netns: number,
+  ) {
+    super(messages, start);
+  }
 }
 
 /** One namespace at one moment. */
 export interface Look {
   readonly suspects: readonly Suspect[];
+  /** The inode numbers of all sockets in such a state. */
+  readonly inodes: Uint32Array;
   readonly incomplete: readonly string[];
 }
 
@@ -67,27 +82,24 @@ export class Namespace implements Disposable {
    * cannot be looked into, SyscallError (EPERM, setns) where CAP_SYS_ADMIN is missing.
    */
   static async of(pid: number): Promise<Namespace> {
-    const netns = sys.open(`/proc/${pid}/ns/net`, sys.O_RDONLY | sys.O_CLOEXEC);
+    const netns = open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC);
     try {
-      await using actor = await sys.Actor.start({ name: 'netns', netns });
+      const { Actor } = await import('../syscall/actor.js');
+      await using actor = await Actor.start({ name: 'netns', netns });
       const fd = await actor.socket(...SockDiag.socket);
       return new Namespace(fstatSync(netns).ino, new SockDiag(fd));
     } finally {
-      sys.close(netns);
+      close(netns);
     }
   }
 
   /** The sockets in a suspicious state, with TCP_INFO. */
   look(): Look {
     const table = this.#diag.snapshot({ states: suspiciousStates, info: true });
-    const suspects: Suspect[] = [];
-    for (const row of table) {
-      // What remains of FIN_WAIT2 after close(): a stub with a timer, and nobody's.
-      if (row.state === 'FIN_WAIT2' && row.inode === 0) continue;
-      // The row is nobody else's: a copy of each would be felt.
-      suspects.push(Object.assign(row, { netns: this.inode }));
-    }
-    return { suspects, incomplete: table.incomplete };
+    const all = viewsOf(table, (messages, start) => new Shown(messages, start, this.inode));
+    // What remains of FIN_WAIT2 after close(): a stub with a timer, and nobody's.
+    const suspects = all.filter(({ inode, state }) => inode !== 0 || state !== 'FIN_WAIT2');
+    return { suspects, inodes: table.inode, incomplete: table.incomplete };
   }
 
   /** The inode numbers of the sockets in all other states that sock_diag shows, and the listeners among them. */

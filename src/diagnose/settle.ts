@@ -26,17 +26,24 @@ export interface Age {
  * How long at least a socket has been in its state. The kernel keeps no time of a change of state, but that of the last ACK
  * which came in. In CLOSE_WAIT and FIN_WAIT2 that is the segment which led there, or a later one.
  */
-export function ageOf({ state, info }: Suspect, watchedMs = 0): Age {
-  const silentMs = info?.lastAckRecvMs;
-  if ((state === 'CLOSE_WAIT' || state === 'FIN_WAIT2') && silentMs !== undefined) {
-    const from =
-      'since the last ACK: one that came later than the change of state makes it younger';
-    return { ms: Math.max(silentMs, watchedMs), from };
-  }
-  return {
-    ms: watchedMs,
-    from: 'as long as it was watched: the kernel keeps no time of the change',
-  };
+export function ageOf(suspect: Suspect, watchedMs = 0): Age {
+  const from =
+    silentMsOf(suspect) === undefined
+      ? 'as long as it was watched: the kernel keeps no time of the change'
+      : 'since the last ACK: one that came later than the change of state makes it younger';
+  return { ms: ageMsOf(suspect, watchedMs), from };
+}
+
+/** `ageOf().ms` */
+export function ageMsOf(suspect: Suspect, watchedMs = 0): number {
+  const silentMs = silentMsOf(suspect);
+  return silentMs === undefined ? watchedMs : Math.max(silentMs, watchedMs);
+}
+
+function silentMsOf(suspect: Suspect): number | undefined {
+  const { state } = suspect;
+  if (state !== 'CLOSE_WAIT' && state !== 'FIN_WAIT2') return undefined;
+  return suspect.info?.lastAckRecvMs;
 }
 
 const STEPS = 2;
@@ -51,10 +58,10 @@ export async function settle(
   { settleMs, signal }: { readonly settleMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<Settled> {
   const start = performance.now();
-  const young = first.filter((suspect) => mayBeLeak(suspect) && ageOf(suspect).ms < settleMs);
+  const young = first.filter((suspect) => mayBeLeak(suspect) && ageMsOf(suspect) < settleMs);
   const asSeen = (suspect: Suspect): Watched => ({ suspect, watchedMs: 0, sentBytes: 0 });
   if (young.length === 0) return { watched: first.map(asSeen), passing: 0 };
-  const youngest = young.reduce((least, each) => Math.min(least, ageOf(each).ms), settleMs);
+  const youngest = young.reduce((least, each) => Math.min(least, ageMsOf(each)), settleMs);
   const end = start + settleMs - youngest;
   let now: ReadonlyMap<bigint, Suspect>;
   do {

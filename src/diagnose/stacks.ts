@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
-import { nodeStacks } from './inspector.js';
 import type { DiagnoseOptions } from './options.js';
 import { describe, type ProcessReport, type StackReport } from './process.js';
 import type { Runtime } from './runtime.js';
@@ -24,7 +22,7 @@ const tools: Readonly<Record<string, (pid: string) => StackTool>> = {
     command: [INSPECTOR, pid],
     effect:
       'sends it SIGUSR1: it opens its inspector on 127.0.0.1:9229, says so on its standard error, pauses if it runs JavaScript, and closes the inspector again',
-    run: (signal) => nodeStacks(Number(pid), signal),
+    run: async (signal) => (await import('./inspector.js')).nodeStacks(Number(pid), signal),
   }),
   jcmd: (pid) => ({
     command: ['jcmd', pid, 'Thread.print'],
@@ -86,6 +84,7 @@ export async function stacksOf(
       return { command, reason: (error as Error).message };
     }
   }
+  const { execFile } = await import('node:child_process');
   return new Promise((resolve, reject) => {
     const options = { timeout: DEADLINE_MS, maxBuffer: OUTPUT_LIMIT, signal };
     execFile(file, args, options, (error, stdout, stderr) => {

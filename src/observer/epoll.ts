@@ -27,22 +27,34 @@ export interface EpollInterest {
   readonly inode?: number;
 }
 
+/** Which descriptors of a process are epoll instances, and the path of the directory that has them. */
+export interface EpollInstances {
+  readonly epfds: readonly number[];
+  /** As ProcessDirectory.eachDescriptor() returns it. */
+  readonly task: string;
+}
+
 /**
- * Lists what the epoll instances of a process watch, in order of epfd.
+ * Lists what the epoll instances of a process watch, in order of epfd; looks for them unless they are `known`.
  *
  * An instance that is closed meanwhile is left out. Throws SyscallError: ENOENT when there is no such process, EACCES when
  * it may not be read.
  */
-export function epollInterestOf(pid: number): EpollInterest[] {
+export function epollInterestOf(pid: number, known?: EpollInstances): EpollInterest[] {
   using process = new ProcessDirectory(checkedPid(pid));
-  const epfds: number[] = [];
-  const task = process.eachDescriptor((fd, link) => {
-    if (isEventpoll(link)) epfds.push(fd);
-  });
+  const { epfds, task } = known ?? instancesIn(process);
   return epfds.flatMap((epfd) => {
     const text = unlessGone(() => process.read(`${task}fdinfo/${epfd}`));
     return text === undefined ? [] : parseEpollInterest(epfd, text);
   });
+}
+
+function instancesIn(process: ProcessDirectory): EpollInstances {
+  const epfds: number[] = [];
+  const task = process.eachDescriptor((fd, link) => {
+    if (isEventpoll(link)) epfds.push(fd);
+  });
+  return { epfds, task };
 }
 
 const LINE = /^tfd: *(\d+) events: *([\da-f]+) data: *[\da-f]+(?:.* ino:([\da-f]+))?/gm;
@@ -59,7 +71,8 @@ export function parseEpollInterest(epfd: number, text: string): EpollInterest[] 
 
 const EVENTPOLL = 'anon_inode:[eventpoll]';
 
-function isEventpoll({ bytes, start, length }: LinkBytes): boolean {
+/** Whether the link of a descriptor is that of an epoll instance. */
+export function isEventpoll({ bytes, start, length }: LinkBytes): boolean {
   if (length !== EVENTPOLL.length) return false;
   return Buffer.from(bytes.buffer, start, length).toString('latin1') === EVENTPOLL;
 }

@@ -1,11 +1,12 @@
 // What one process says of itself in /proc.
 
 import { fstatSync, readdirSync } from 'node:fs';
-import { readFileAt } from '../syscall/directory.js';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from '../syscall/constants.js';
+import { close, Descriptors, open } from '../syscall/descriptor.js';
+import { openat, readFileAt } from '../syscall/directory.js';
 import { eachDescriptorLink, type LinkVisitor } from '../syscall/links.js';
-import * as sys from '../syscall/sys.js';
 
-const DIRECTORY = sys.O_RDONLY | sys.O_DIRECTORY | sys.O_CLOEXEC;
+const DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
 /**
  * A process's directory, held open: what is read through it is that process's. Once it has ended there is ENOENT or ESRCH,
@@ -18,7 +19,7 @@ export class ProcessDirectory implements Disposable {
   /** Throws SyscallError: ENOENT when there is no such process. */
   constructor(pid: number) {
     this.#pid = pid;
-    this.#fd = sys.open(`/proc/${pid}`, DIRECTORY | sys.O_PATH);
+    this.#fd = open(`/proc/${pid}`, DIRECTORY | O_PATH);
   }
 
   /** The text of a file. Throws SyscallError. */
@@ -53,8 +54,8 @@ export class ProcessDirectory implements Disposable {
   }
 
   #eachDescriptorOf(task: string, visit: LinkVisitor): void {
-    using fds = new sys.Descriptors();
-    const table = fds.own(sys.openat(this.#fd, `${task}fd`, DIRECTORY));
+    using fds = new Descriptors();
+    const table = fds.own(openat(this.#fd, `${task}fd`, DIRECTORY));
     // The size is how many are open, since Linux 6.2; 0 before that.
     eachDescriptorLink(table, fstatSync(table).size, visit);
   }
@@ -66,7 +67,7 @@ export class ProcessDirectory implements Disposable {
   /** Idempotent. */
   close(): void {
     if (this.#fd < 0) return;
-    sys.close(this.#fd);
+    close(this.#fd);
     // Its number may soon be somebody else's.
     this.#fd = -1;
   }

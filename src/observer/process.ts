@@ -14,7 +14,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { LinkBytes } from '../syscall/links.js';
-import * as sys from '../syscall/sys.js';
+import { syscallName } from '../syscall/process.js';
 import { checkedPid, codeOf, isGone, numbersIn, ProcessDirectory, parseStat } from './proc.js';
 
 /** A descriptor that refers to a socket, of any family. */
@@ -211,7 +211,7 @@ function blockedCallOf(task: string): Pick<Thread, 'syscall' | 'reason'> {
   const [first, ...registers] = line.split(' ');
   const number = Number(first);
   if (number < 0) return { reason: 'blocked outside any system call' };
-  const name = sys.syscallName(number);
+  const name = syscallName(number);
   const args = registers.slice(0, 6).map(BigInt);
   return { syscall: { number, args, ...(name !== undefined && { name }) } };
 }
@@ -235,7 +235,8 @@ function programIn(cmdline: string): string {
   return argv0.startsWith('/') ? argv0.slice(argv0.lastIndexOf('/') + 1) : argv0;
 }
 
-const NOT_A_SOCKET = -1;
+/** Instead of an inode number. */
+export const NOT_A_SOCKET = -1;
 const SHORTEST = 'socket:[0]'.length;
 const [SOCK, ET] = new Uint32Array(Uint8Array.from(Buffer.from('socket:[')).buffer);
 
@@ -243,7 +244,7 @@ const [SOCK, ET] = new Uint32Array(Uint8Array.from(Buffer.from('socket:[')).buff
  * The inode number in "socket:[NUMBER]", which is how the link of a socket's descriptor reads (sockfs_dname() in
  * net/socket.c). No text is made: a scan consists of these.
  */
-function socketInode({ words, bytes, start, length }: LinkBytes): number {
+export function socketInode({ words, bytes, start, length }: LinkBytes): number {
   // Behind a shorter link are bytes of the one before.
   if (length < SHORTEST || words[start >> 2] !== SOCK || words[(start >> 2) + 1] !== ET) {
     return NOT_A_SOCKET;

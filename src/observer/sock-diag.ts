@@ -1,5 +1,9 @@
 import { argumentError, checkDescriptor, checkObject } from '../syscall/argument.js';
-import * as sys from '../syscall/sys.js';
+import { AF_NETLINK, NETLINK_SOCK_DIAG, SOCK_CLOEXEC, SOCK_RAW } from '../syscall/constants.js';
+import { close } from '../syscall/descriptor.js';
+import { ENOENT } from '../syscall/errno.js';
+import { SyscallError } from '../syscall/error.js';
+import { recv, send, socket } from '../syscall/socket.js';
 import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
 import { checkEndpoint } from '../tcp/argument.js';
 import { encodeDump, encodeGet } from '../tcp/inet-diag.js';
@@ -52,12 +56,12 @@ export class SockDiag implements Disposable {
 
   /** Opens an observer of the caller's own network namespace. */
   static open(): SockDiag {
-    return new SockDiag(sys.socket(...SockDiag.socket));
+    return new SockDiag(socket(...SockDiag.socket));
   }
 
   /** The arguments of socket(2) for such a socket; an actor in another namespace can make the call. */
   static get socket(): [domain: number, type: number, protocol: number] {
-    return [sys.AF_NETLINK, sys.SOCK_RAW | sys.SOCK_CLOEXEC, sys.NETLINK_SOCK_DIAG];
+    return [AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG];
   }
 
   /**
@@ -73,7 +77,7 @@ export class SockDiag implements Disposable {
     };
     for (let attempt = 1; ; attempt++) {
       const sequence = ++this.#sequence;
-      sys.send(this.#fd, encodeDump({ ...request, sequence }));
+      send(this.#fd, encodeDump({ ...request, sequence }));
       const table = new SocketTable(this.#receive(sequence));
       if (table.complete || attempt === ATTEMPTS) return table;
     }
@@ -86,15 +90,15 @@ export class SockDiag implements Disposable {
     checkEndpoint('local', local);
     const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
-    sys.send(this.#fd, encodeGet({ family, local, remote, sequence }));
+    send(this.#fd, encodeGet({ family, local, remote, sequence }));
     const bytes = new Uint8Array(CHUNK);
-    const answer = bytes.subarray(0, sys.recv(this.#fd, bytes));
+    const answer = bytes.subarray(0, recv(this.#fd, bytes));
     const cursor = new NetlinkCursor(answer);
     if (!cursor.next()) throw new Error(`sock_diag: ${cursor.malformed ?? 'an empty answer'}`);
     if (cursor.type === NLMSG_ERROR) {
       const errno = cursor.errno();
-      if (errno === sys.ENOENT) return undefined;
-      throw new sys.SyscallError('sock_diag', -errno, local);
+      if (errno === ENOENT) return undefined;
+      throw new SyscallError('sock_diag', -errno, local);
     }
     const row = new SocketTable([answer], { dumps: 0 }).at(0);
     return row?.remote.port === remote.port ? row : undefined;
@@ -105,14 +109,14 @@ export class SockDiag implements Disposable {
     let block = new Uint8Array(0);
     for (;;) {
       if (block.length < CHUNK) block = Buffer.allocUnsafeSlow(BLOCK);
-      const length = sys.recv(this.#fd, block);
+      const length = recv(this.#fd, block);
       if (length === 0) return;
       const chunk = block.subarray(0, length);
       const first = new NetlinkCursor(chunk);
       first.next();
       // What is left of an answer that nobody took to its end.
       if (first.sequence !== sequence) continue;
-      if (first.type === NLMSG_ERROR) throw new sys.SyscallError('sock_diag', -first.errno());
+      if (first.type === NLMSG_ERROR) throw new SyscallError('sock_diag', -first.errno());
       block = block.subarray((length + 7) & ~7);
       yield chunk;
     }
@@ -121,7 +125,7 @@ export class SockDiag implements Disposable {
   /** Closes the netlink socket. Idempotent. */
   close(): void {
     if (this.#fd < 0) return;
-    sys.close(this.#fd);
+    close(this.#fd);
     // Its number may soon be somebody else's.
     this.#fd = -1;
   }

@@ -1,11 +1,11 @@
 import { argumentError } from '../syscall/argument.js';
+import { IPPROTO_TCP, TCP_INFO } from '../syscall/constants.js';
 import {
   type OptionBytes,
   readOption,
   readOptionByte,
   rereadOption,
 } from '../syscall/option-reading.js';
-import { IPPROTO_TCP, TCP_INFO } from '../syscall/sys.js';
 import { decodeTcpInfo, decodeTcpInfoAt, TCP_INFO_SIZE, type TcpInfo } from '../tcp/info.js';
 import { stateName, type TcpState } from '../tcp/states.js';
 

@@ -80,23 +80,49 @@ function processText(
 
 function groupsOf(sockets: readonly SocketReport[]): Group[] {
   const groups = new Map<string, Group>();
+  let last: (Kind & { readonly group: Group }) | undefined;
   for (const socket of sockets) {
     const { netns, cause, state, listener, remote } = socket;
-    const key = [netns, cause, state, listener && formatEndpoint(listener), remote?.address].join();
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { first: socket, sockets: [socket] });
-    else group.sockets.push(socket);
+    const kind = { netns, cause, state, listener, address: remote?.address };
+    // One follows another of the same group nearly always: no key has to be made then.
+    if (last === undefined || !isSame(last, kind)) {
+      const key = keyOf(kind);
+      const group = groups.get(key) ?? { first: socket, sockets: [] };
+      groups.set(key, group);
+      last = { ...kind, group };
+    }
+    last.group.sockets.push(socket);
   }
   return [...groups.values()].sort((a, b) => b.sockets.length - a.sockets.length);
+}
+
+/** What the sockets of a group have in common. */
+interface Kind extends Pick<SocketReport, 'netns' | 'cause' | 'state' | 'listener'> {
+  readonly address: string | undefined;
+}
+
+function isSame(a: Kind, b: Kind): boolean {
+  return (
+    a.cause === b.cause &&
+    a.state === b.state &&
+    a.netns === b.netns &&
+    a.address === b.address &&
+    a.listener === b.listener
+  );
+}
+
+function keyOf({ netns, cause, state, listener, address }: Kind): string {
+  return [netns, cause, state, listener && formatEndpoint(listener), address].join();
 }
 
 function groupText({ first, sockets }: Group, paint: Paint): string {
   const { state, listener, remote } = first;
   const via = listener === null ? '' : ` by listener ${formatEndpoint(listener)}`;
+  const ages = Float64Array.from(sockets, ({ ageMs }) => ageMs);
   const lines = [
-    `    ${sockets.length} x ${state}${via}, remote ${remote?.address ?? 'unknown'}, ${agesText(sockets)}\n`,
+    `    ${sockets.length} x ${state}${via}, remote ${remote?.address ?? 'unknown'}, ${agesText(ages)}\n`,
   ];
-  const oldest = sockets.toSorted((a, b) => b.ageMs - a.ageMs).slice(0, EXAMPLES);
+  const oldest = greatest(ages).flatMap((index) => sockets[index] ?? []);
   for (const socket of oldest) lines.push(`      ${socketText(socket)}\n`);
   if (sockets.length > EXAMPLES) {
     lines.push(
@@ -108,9 +134,25 @@ function groupText({ first, sockets }: Group, paint: Paint): string {
   return lines.join('');
 }
 
-function agesText(sockets: readonly SocketReport[]): string {
-  const ages = sockets.map(({ ageMs }) => ageMs).sort((a, b) => a - b);
-  const [least = 0, most = 0] = [ages[0], ages.at(-1)];
+/** Where the EXAMPLES greatest are, in descending order. To sort thousands for that would be felt. */
+function greatest(values: Float64Array): number[] {
+  const best: number[] = [];
+  const at = (index: number): number => values[index] ?? Number.NEGATIVE_INFINITY;
+  for (let index = 0; index < values.length; index++) {
+    if (best.length === EXAMPLES && at(best[EXAMPLES - 1] ?? -1) >= at(index)) continue;
+    const lesser = best.findIndex((each) => at(each) < at(index));
+    best.splice(lesser < 0 ? best.length : lesser, 0, index);
+    best.length = Math.min(best.length, EXAMPLES);
+  }
+  return best;
+}
+
+function agesText(ages: Float64Array): string {
+  let [least, most] = [Number.POSITIVE_INFINITY, 0];
+  for (const ms of ages) {
+    if (ms < least) least = ms;
+    if (ms > most) most = ms;
+  }
   if (seconds(least) === seconds(most)) return `for at least ${seconds(least)}`;
   return `for at least ${seconds(least)} to ${seconds(most)}`;
 }
