@@ -12,20 +12,35 @@ export class OneCpu implements Disposable {
   readonly #allowed: string;
 
   constructor() {
-    const status = readFileSync('/proc/self/status', 'utf8');
-    const allowed = /^Cpus_allowed_list:\s*(\S*?(\d+))$/m.exec(status);
-    if (!allowed?.[1] || !allowed[2]) throw new Error('/proc/self/status: no Cpus_allowed_list');
-    this.#allowed = allowed[1];
-    setAffinity(allowed[2]);
+    this.#allowed = allowedList();
+    pin(process.pid, allowedCpus().at(-1) as string);
   }
 
   [Symbol.dispose](): void {
-    setAffinity(this.#allowed);
+    pin(process.pid, this.#allowed);
   }
 }
 
-function setAffinity(cpus: string): void {
-  const args = ['--all-tasks', '--cpu-list', '--pid', cpus, String(process.pid)];
+/** The CPUs this process may run on, each as taskset names it. */
+export function allowedCpus(): string[] {
+  return allowedList()
+    .split(',')
+    .flatMap((range) => {
+      const [first = 0, last = first] = range.split('-').map(Number);
+      return Array.from({ length: last - first + 1 }, (_, i) => String(first + i));
+    });
+}
+
+function allowedList(): string {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const allowed = /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1];
+  if (allowed === undefined) throw new Error('/proc/self/status: no Cpus_allowed_list');
+  return allowed;
+}
+
+/** Keeps a process, all its threads and what they start on these CPUs. */
+export function pin(pid: number, cpus: string): void {
+  const args = ['--all-tasks', '--cpu-list', '--pid', cpus, String(pid)];
   const { error, status } = spawnSync('taskset', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   if (error) throw error;
   if (status !== 0) throw new Error(`taskset ${args.join(' ')} ended with ${status}`);

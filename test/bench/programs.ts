@@ -37,6 +37,11 @@ export class Reference implements AsyncDisposable {
     return reference;
   }
 
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
   /** One round: an arm. */
   readonly run: Arm = async (iterations) => {
     this.#stdin.write(`${iterations}\n`);
