@@ -1,10 +1,12 @@
-import { codeOf, isGone } from '../observer/proc.js';
+import { codeOf, isGone, numbersIn, unlessGone } from '../observer/proc.js';
+import { SyscallError } from '../syscall/error.js';
 import { isLeak } from '../tcp/cause.js';
 import type { TcpStateName } from '../tcp/states.js';
 import { Census } from './census.js';
 import { Eyes } from './eyes.js';
 import { Finding, keepersOf, type Surroundings } from './finding.js';
 import { interestOf } from './interest.js';
+import { mountedNamespaces } from './mounts.js';
 import type { Suspect } from './namespace.js';
 import { checkOptions, type DiagnoseOptions } from './options.js';
 import { describe, type ProcessReport } from './process.js';
@@ -17,7 +19,8 @@ const SETTLE_MS = 1000;
  * Finds the sockets of running processes that stay although their connection is over or half over, and says why.
  *
  * Sees: CLOSE_WAIT, held FIN_WAIT2, unanswered FINs, descriptors in CLOSE, with all their holders. Blind to: what no
- * process of this /proc holds; processes that may not be read (`incomplete` counts them). Costs: one pass over /proc, one
+ * process of this /proc holds; processes that may not be read, namespaces that only a descriptor or a socket keeps
+ * (`incomplete` counts them). Costs: one pass over /proc, one
  * dump of sock_diag for each namespace, and up to `settleMs` of watching where something is young. Needs: nothing for
  * processes of one's own user; CAP_SYS_PTRACE for others, CAP_SYS_ADMIN for other namespaces. It reads and copies
  * descriptors for an instant; it stops, signals and writes to nobody unless `stacks` is asked for.
@@ -62,9 +65,9 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     .filter((each) => each !== undefined);
   const sockets = withoutClosed(found, eyes);
 
-  const incomplete = [...missed, ...eyes.incomplete, ...blindSpots(census, sockets)];
+  const incomplete = new Set([...missed, ...eyes.incomplete, ...blindSpots(census, sockets)]);
   for (const pid of pids ?? []) {
-    if (census.refused.has(pid)) incomplete.push(`pid ${pid}: ${refusal(census.refused.get(pid))}`);
+    if (census.refused.has(pid)) incomplete.add(`pid ${pid}: ${refusal(census.refused.get(pid))}`);
   }
   const asked = pids ? [...pids].some((pid) => census.refused.has(pid)) : census.refused.size > 0;
   const unreadable = asked && (pids !== undefined || options.all === true);
@@ -79,7 +82,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     counts: count(sockets, passing + found.length - sockets.length),
     processes: await withStacks(reports, options),
     namespaces: eyes.namespaces,
-    incomplete,
+    incomplete: [...incomplete],
     sufficient: missed.length === 0 && eyes.incomplete.length === 0 && !unreadable,
   };
 }
@@ -105,20 +108,44 @@ function remembered<T>(ask: (pid: number) => T): (pid: number) => T {
 async function openNamespaces(eyes: Eyes, { pids, all }: DiagnoseOptions): Promise<string[]> {
   if (pids === undefined) eyes.openOwn();
   const missed = new Set<string>();
-  const wanted = pids ?? (all ? new Census().pids : []);
-  for (const pid of wanted) {
+  for (const pid of pids ?? (all ? numbersIn('/proc') : [])) {
+    const code = await openThreadsOf(pid, eyes, missed);
+    if (pids !== undefined && isGone(code)) missed.add(`pid ${pid}: no such process`);
+    else if (pids !== undefined && code !== '') missed.add(`pid ${pid}: ${refusal(code)}`);
+  }
+  for (const path of all ? mountedNamespaces() : []) {
     try {
-      await eyes.openOf(pid);
+      await eyes.openAt(path);
     } catch (error) {
-      const code = codeOf(error);
-      if (isGone(code)) {
-        if (pids) missed.add(`pid ${pid}: no such process`);
-      } else if (code === 'EPERM' || code === 'EACCES') {
-        missed.add(`the network namespace of pid ${pid}: ${(error as Error).message}`);
-      } else throw error;
+      if (!(error instanceof Error) || codeOf(error) === '') throw error;
+      missed.add(`the network namespace at ${path}: ${error.message}`);
     }
   }
   return [...missed];
+}
+
+/**
+ * Opens the namespaces of a process: each of its threads may have one of its own. Returns the errno where it is gone or may
+ * not be read.
+ */
+async function openThreadsOf(pid: number, eyes: Eyes, missed: Set<string>): Promise<string> {
+  const tasks = `/proc/${pid}/task`;
+  let answer = 'ENOENT';
+  for (const tid of unlessGone(() => numbersIn(tasks)) ?? []) {
+    try {
+      await eyes.openAt(`${tasks}/${tid}/ns/net`);
+      answer = '';
+    } catch (error) {
+      const code = codeOf(error);
+      if (isGone(code)) continue;
+      if (code !== 'EACCES' && code !== 'EPERM') throw error;
+      if (!(error instanceof SyscallError) || code === 'EACCES') return code;
+      // Who may look into a process need not be one who may enter its namespace.
+      missed.add(`the network namespace of pid ${pid}: ${error.message}`);
+      answer = '';
+    }
+  }
+  return answer;
 }
 
 /** Leaves out sockets that no holder was found for and that are gone by now: they were closed between look and census. */

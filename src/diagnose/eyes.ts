@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { codeOf, isGone } from '../observer/proc.js';
 import type { SocketDescriptor } from '../observer/process.js';
 import { type Census, netnsOf } from './census.js';
@@ -37,14 +38,14 @@ export class Eyes implements Disposable {
   }
 
   /**
-   * Looks at the namespace of a process from now on. Throws Node's own error or SyscallError, where the process is gone or
-   * a privilege is missing.
+   * Looks at the namespace that a path leads to from now on. Throws Node's own error or SyscallError, where the path is gone
+   * or a privilege is missing.
    */
-  async openOf(pid: number): Promise<void> {
-    const inode = netnsOf(pid);
+  async openAt(path: string): Promise<void> {
+    const inode = statSync(path).ino;
     if (this.#namespaces.has(inode)) return;
-    const namespace = inode === netnsOf('self') ? Namespace.own() : await Namespace.of(pid);
-    // It may have moved on between the two.
+    const namespace = inode === netnsOf('self') ? Namespace.own() : await Namespace.at(path);
+    // Its thread may have moved on between the two.
     if (this.#namespaces.has(namespace.inode)) namespace[Symbol.dispose]();
     else this.#namespaces.set(namespace.inode, namespace);
   }
@@ -62,7 +63,8 @@ export class Eyes implements Disposable {
 
   /**
    * Looks for ghosts among the descriptors of the processes in these namespaces, only in `pids` if given: those whose
-   * sockets neither list() nor look() has seen. They are part of every look from now on.
+   * sockets neither list() nor look() has seen. They are part of every look from now on. With them comes what is no ghost
+   * and was passed over.
    */
   seekGhosts(census: Census, pids?: ReadonlySet<number>): Suspect[] {
     const ghosts: Suspect[] = [];
@@ -73,7 +75,18 @@ export class Eyes implements Disposable {
       if (unasked.length === 0) continue;
       const netns = netnsIfThere(pid);
       if (netns === undefined || !this.#namespaces.has(netns)) continue;
-      const { suspects, incomplete } = findGhosts(pid, netns, unasked);
+      const { suspects, strays, incomplete } = findGhosts(pid, netns, unasked);
+      let elsewhere = 0;
+      for (const { inode, local, remote } of strays) {
+        const suspect = this.#namespaces.get(netns)?.find({ local, remote }, inode);
+        if (suspect === undefined) elsewhere++;
+        else ghosts.push(suspect);
+      }
+      if (elsewhere > 0) {
+        this.#incomplete.add(
+          `${elsewhere} sockets of pid ${pid} were closed meanwhile, or are in a network namespace that no thread is in`,
+        );
+      }
       for (const reason of incomplete) this.#incomplete.add(reason);
       const found = new Set(suspects.map(({ inode }) => inode));
       const descriptors = unasked.filter(({ inode }) => found.has(inode));

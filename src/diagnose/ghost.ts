@@ -22,13 +22,22 @@ import { getsockname, getsockopt } from '../syscall/socket.js';
 import type { Endpoint } from '../tcp/address.js';
 import { wasConnected } from '../tcp/cause.js';
 
-import type { Suspect } from './namespace.js';
+import { type Suspect, suspiciousStates } from './namespace.js';
 
 /** What looking for ghosts in one process came to. */
 export interface Ghosts {
   readonly suspects: Suspect[];
+  /** Connections that are half over: they are in a table of the kernel, and no dump has shown them. */
+  readonly strays: Stray[];
   /** Why some of its descriptors could not be looked at. */
   readonly incomplete: string[];
+}
+
+/** A socket by what finds it again. */
+export interface Stray {
+  readonly inode: number;
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
 }
 
 // sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6): SO_PEERNAME wants no more room than the address takes.
@@ -47,20 +56,23 @@ export function findGhosts(
   descriptors: readonly SocketDescriptor[],
 ): Ghosts {
   const suspects: Suspect[] = [];
-  if (descriptors.length === 0) return { suspects, incomplete: [] };
+  const strays: Stray[] = [];
+  if (descriptors.length === 0) return { suspects, strays, incomplete: [] };
   const refused = new Map<string, number>();
   using owned = new Descriptors();
   let pidfd: number;
   try {
     pidfd = owned.own(pidfd_open(pid));
   } catch (error) {
-    if (codeOf(error) === 'ESRCH') return { suspects, incomplete: [] };
+    if (codeOf(error) === 'ESRCH') return { suspects, strays, incomplete: [] };
     throw error;
   }
   for (const { fd, inode } of descriptors) {
     try {
-      const ghost = ghostAt(pidfd, fd, inode, netns);
-      if (ghost !== undefined) suspects.push(ghost);
+      const found = ghostAt(pidfd, fd, inode, netns);
+      if (found === undefined) continue;
+      if ('state' in found) suspects.push(found);
+      else strays.push(found);
     } catch (error) {
       const code = codeOf(error);
       // The descriptor, or its process, went meanwhile.
@@ -72,10 +84,15 @@ export function findGhosts(
   const incomplete = [...refused].map(
     ([message, count]) => `ghosts among ${count} sockets of pid ${pid} cannot be seen: ${message}`,
   );
-  return { suspects, incomplete };
+  return { suspects, strays, incomplete };
 }
 
-function ghostAt(pidfd: number, fd: number, inode: number, netns: number): Suspect | undefined {
+function ghostAt(
+  pidfd: number,
+  fd: number,
+  inode: number,
+  netns: number,
+): Suspect | Stray | undefined {
   const copy = pidfd_getfd(pidfd, fd);
   try {
     if (fstatSync(copy).ino !== inode) return;
@@ -83,8 +100,11 @@ function ghostAt(pidfd: number, fd: number, inode: number, netns: number): Suspe
     if (domain !== AF_INET && domain !== AF_INET6) return;
     if (getsockopt(copy, SOL_SOCKET, SO_PROTOCOL) !== IPPROTO_TCP) return;
     const info = tcpInfo(copy);
-    if (info.state !== 'CLOSE' || !wasConnected(info)) return;
     const remote = peerOf(copy);
+    if (remote !== undefined && (suspiciousStates as readonly unknown[]).includes(info.state)) {
+      return { inode, local: getsockname(copy), remote };
+    }
+    if (info.state !== 'CLOSE' || !wasConnected(info)) return;
     return {
       netns,
       state: 'CLOSE',

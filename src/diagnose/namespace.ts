@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { SockDiag } from '../observer/sock-diag.js';
+import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { O_CLOEXEC, O_RDONLY } from '../syscall/constants.js';
 import { close, open } from '../syscall/descriptor.js';
 import type { Endpoint } from '../tcp/address.js';
@@ -78,11 +78,11 @@ export class Namespace implements Disposable {
   }
 
   /**
-   * Opens the namespace of a process, which a thread enters for one system call. Throws Node's own error if the process
-   * cannot be looked into, SyscallError (EPERM, setns) where CAP_SYS_ADMIN is missing.
+   * Opens the namespace that a path leads to, which a thread enters for one system call. Throws SyscallError: ENOENT or
+   * EACCES (open), EPERM (setns) where CAP_SYS_ADMIN is missing.
    */
-  static async of(pid: number): Promise<Namespace> {
-    const netns = open(`/proc/${pid}/ns/net`, O_RDONLY | O_CLOEXEC);
+  static async at(path: string): Promise<Namespace> {
+    const netns = open(path, O_RDONLY | O_CLOEXEC);
     try {
       const { Actor } = await import('../syscall/actor.js');
       await using actor = await Actor.start({ name: 'netns', netns });
@@ -112,6 +112,12 @@ export class Namespace implements Disposable {
       if (row !== undefined) listeners.push(listenerOf(this.inode, row));
     });
     return { inodes: table.inode, listeners, incomplete: table.incomplete };
+  }
+
+  /** A suspect by its addresses, if it is the one of that inode number: a dump may pass over a socket whose neighbour goes. */
+  find(tuple: FourTuple, inode: number): Suspect | undefined {
+    const row = this.#diag.find(tuple);
+    return row?.inode === inode ? { ...row, netns: this.inode } : undefined;
   }
 
   [Symbol.dispose](): void {
