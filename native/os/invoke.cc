@@ -126,8 +126,12 @@ int ClaimSignal() {
     action.sa_flags = SA_SIGINFO;  // no SA_RESTART: ending the call is the point
     sigfillset(&action.sa_mask);
     if (sigaction(number, &action, nullptr) != 0) return -errno;
-    interrupt_signal = number;
-    return 0;
+    // qemu-user takes an action for 63 and 64, but has no signal of the host's to send for them.
+    if (raise(number) == 0) {
+      interrupt_signal = number;
+      return 0;
+    }
+    sigaction(number, &current, nullptr);
   }
   return -EBUSY;
 }
