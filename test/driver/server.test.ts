@@ -195,7 +195,7 @@ for (const mode of [[], ['close']]) {
       client.end();
       if (mode.length === 0) {
         await until(
-          () => (/nanosleep/.test(readFileSync(log, 'utf8')) ? true : undefined),
+          () => (/^clock_nanosleep\(/m.test(readFileSync(log, 'utf8')) ? true : undefined),
           () => name,
         );
         server.signal('SIGINT');
