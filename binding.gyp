@@ -1,4 +1,5 @@
 {
+  "variables": { "in_checkout": "<!(test -e test/bench/async_worker.cc && echo 1 || echo 0)" },
   # C++20 per target: the -std flag that Node's own settings add comes later and would win.
   "target_defaults": {
     "cflags": ["-Wall", "-Wextra", "-Wno-missing-field-initializers"],
@@ -57,13 +58,6 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
     },
-    {
-      # A comparator for `npm run bench`: the same call through libuv's pool. Not part of the package.
-      "target_name": "async_worker",
-      "sources": ["test/bench/async_worker.cc"],
-      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"]
-    },
     # Plain C programs that the addon is measured against. No Node in them.
     { "target_name": "lifecycle", "type": "executable", "sources": ["native/reference/lifecycle.c"] },
     { "target_name": "tcpinfo", "type": "executable", "sources": ["native/reference/tcpinfo.c"] },
@@ -72,5 +66,19 @@
     { "target_name": "hold", "type": "executable", "sources": ["native/reference/hold.c"] },
     { "target_name": "teardown", "type": "executable", "sources": ["native/reference/teardown.c"] },
     { "target_name": "crowd", "type": "executable", "sources": ["native/reference/crowd.c"] }
+  ],
+  "conditions": [
+    # The package has no test/.
+    ["in_checkout==1", {
+      "targets": [
+        {
+          # A comparator for `npm run bench`: the same call through libuv's pool.
+          "target_name": "async_worker",
+          "sources": ["test/bench/async_worker.cc"],
+          "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+          "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"]
+        }
+      ]
+    }]
   ]
 }

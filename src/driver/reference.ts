@@ -1,6 +1,10 @@
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { World } from '../world/world.js';
+
+const BUILT = new URL('../../../build/Release/', import.meta.url);
+const PACKED = new URL(`../../../prebuilds/${process.platform}-${process.arch}/`, import.meta.url);
 
 /**
  * A program of native/reference in a world, spoken to through its standard streams. It ends with this object, or with this
@@ -35,14 +39,18 @@ export class ReferenceProgram implements AsyncDisposable {
     this.#options = signal === undefined ? [] : [{ signal }];
   }
 
-  /** Starts build/Release/`name`. Throws SyscallError, ENOENT from execve where it was not built. */
+  /**
+   * Starts the program `name`: the one that was built here, or else the one that came with the package. Throws
+   * SyscallError, ENOENT from execve where there is neither.
+   */
   static async start(
     world: World,
     name: string,
     args: readonly string[],
     signal?: AbortSignal,
   ): Promise<ReferenceProgram> {
-    const path = fileURLToPath(new URL(`../../../build/Release/${name}`, import.meta.url));
+    const folder = [BUILT, PACKED].find((place) => existsSync(new URL(name, place))) ?? BUILT;
+    const path = fileURLToPath(new URL(name, folder));
     const actor = await world.actor(name);
     const fds = new sys.Descriptors();
     const pipe = (): [number, number] => {

@@ -5,7 +5,7 @@ import type bindings from 'bindings';
 /** A result of the kernel, or -errno. */
 type Result = number;
 /** Bytes the kernel reads or writes. */
-type Bytes = NodeJS.TypedArray;
+type Bytes = ArrayBufferView;
 
 /** The calls of the addon: each is one entry into the kernel, on the caller's thread. */
 export interface NativeCalls {
@@ -213,12 +213,17 @@ function load(): Native {
       bindings: 'closewait',
       // Told, not guessed: bindings would read it off a stack trace.
       module_root: fileURLToPath(new URL('../../..', import.meta.url)),
+      // What was built here fits best; what came with the package is for glibc.
+      try: [
+        ['module_root', 'build', 'Release', 'bindings'],
+        ['module_root', 'prebuilds', `${platform}-${arch}`, 'bindings'],
+      ],
     }) as Native;
   } catch (cause) {
     return absent(
       new AddonError(
         'ERR_ADDON_MISSING',
-        `${loadFailure(cause)}: build it in a checkout with \`npm run build:native\` (needs a C++20 compiler, make and Python)`,
+        `${loadFailure(cause)}: build it with \`npm run build:native\` in a checkout, or with \`npm explore closewait -- npm run build:native\` where it is installed (needs a C++20 compiler, make and Python)`,
         { cause },
       ),
     );
