@@ -1,0 +1,51 @@
+import { once } from 'node:events';
+import { createContext, runInContext } from 'node:vm';
+import { Worker } from 'node:worker_threads';
+import * as sys from '../../src/syscall/sys.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
+import { connected } from '../fixture/sockets.js';
+
+const SYS = new URL('../../src/syscall/sys.js', import.meta.url).href;
+
+test('arrays, objects and signals of another realm are as good as ours', async (t) => {
+  const { client, server } = connected(ownedBy(t));
+  await using actor = await sys.Actor.start();
+  const realm = createContext({ sys, client, server, actor, AbortSignal });
+  const run = (source: string): unknown => runInContext(source, realm);
+  t.true(run('new Uint8Array(1)') instanceof Uint8Array === false, 'it is another realm');
+  t.is(run(`const bytes = new Uint8Array(8); sys.write(client, new Uint8Array([1, 2, 3]))`), 3);
+  t.is(run('sys.read(server, bytes) * 10 + bytes[2]'), 33);
+  t.is(run('sys.writev(client, [new Uint8Array([4]), new Uint8Array([5])])'), 2);
+  t.is(run('sys.poll([{ fd: server, events: sys.POLLIN }], 1000)[0].revents'), sys.POLLIN);
+  t.is(await run('actor.read(server, bytes)'), 2);
+  t.is(run('bytes[1]'), 5);
+  t.is(run('sys.setsockopt(server, sys.SOL_SOCKET, sys.SO_LINGER, new Uint8Array(8))'), undefined);
+  t.throws(() => run('sys.read(server, [1])'), { instanceOf: TypeError, message: /typed array/ });
+});
+
+test('environments of one process make and cancel calls at the same time', async (t) => {
+  const source = `
+    import * as sys from ${JSON.stringify(SYS)};
+    import { parentPort } from 'node:worker_threads';
+    const listener = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
+    sys.bind(listener, { address: '127.0.0.1', port: 0 });
+    sys.listen(listener, 1);
+    const actor = await sys.Actor.start();
+    const names = new Set();
+    for (let turn = 0; turn < 50; turn++) {
+      const abort = new AbortController();
+      const accepting = actor.accept(listener, { signal: abort.signal });
+      setImmediate(() => abort.abort());
+      names.add((await accepting.catch((error) => error)).name);
+    }
+    await actor.stop();
+    sys.close(listener);
+    parentPort.postMessage([...names]);
+  `;
+  const url = new URL(`data:text/javascript,${encodeURIComponent(source)}`);
+  const workers = Array.from({ length: 4 }, () => new Worker(url));
+  const ended = Promise.all(workers.map((worker) => once(worker, 'exit')));
+  const answers = await Promise.all(workers.map((worker) => once(worker, 'message')));
+  for (const [names] of answers) t.deepEqual(names, ['AbortError']);
+  await ended;
+});
