@@ -12,6 +12,7 @@ import { checkOptions, type DiagnoseOptions } from './options.js';
 import { describe, type ProcessReport } from './process.js';
 import type { Counts, Diagnosis, SocketReport } from './record.js';
 import { settle } from './settle.js';
+import { sourcesOf } from './source.js';
 
 const SETTLE_MS = 1000;
 
@@ -59,6 +60,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const surroundings: Surroundings = {
     ...{ census, listeners, pids, processOf },
     interestOf: remembered((pid) => interestOf(pid, census.epollOf(pid))),
+    sourcesOf: remembered(sourcesOf),
   };
   const found = watched
     .map((each) => Finding.of(each, surroundings))

@@ -11,6 +11,8 @@ import type { ProcessReport, ThreadReport } from './process.js';
 import type { HolderReport, SocketReport } from './record.js';
 import type { Runtime } from './runtime.js';
 import { ageMsOf, ageOf, type Watched } from './settle.js';
+import type { Sources } from './source.js';
+import type { Source } from './source-record.js';
 
 /** What a finding is made from besides the socket itself. */
 export interface Surroundings {
@@ -22,6 +24,8 @@ export interface Surroundings {
   readonly processOf: (pid: number) => ProcessReport | undefined;
   /** What its event loops watch; undefined if it has none, or none that can be seen. */
   readonly interestOf: (pid: number) => Interest | undefined;
+  /** What its own record says of its sockets, where it keeps one. */
+  readonly sourcesOf: (pid: number) => Sources | undefined;
 }
 
 /** The descriptors that keep a suspect: its own, or, while it has none, those of the listener it waits at. */
@@ -154,6 +158,12 @@ export class Finding implements SocketReport, SocketFacts {
     return interest === undefined ? null : (interest.get(watched) ?? []);
   }
 
+  /** Only Node processes have records. */
+  get source(): Source | null {
+    if (this.pid === null || this.runtime !== 'node') return null;
+    return this.#surroundings.sourcesOf(this.pid)?.get(this.inode) ?? null;
+  }
+
   get runtime(): Runtime | null {
     return this.#process?.runtime ?? null;
   }
@@ -225,6 +235,7 @@ export class Finding implements SocketReport, SocketFacts {
       holders: this.holders,
       listener: this.listener,
       watches: this.watches,
+      source: this.source,
       runtime: this.runtime,
       uid: this.uid,
       inode: this.inode,

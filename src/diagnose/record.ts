@@ -5,6 +5,7 @@ import type { TcpState } from '../tcp/states.js';
 import type { Watch } from './interest.js';
 import type { ProcessReport } from './process.js';
 import type { Runtime } from './runtime.js';
+import type { Source } from './source-record.js';
 
 /** A descriptor that keeps a socket; for one that was never accepted, its listener's. */
 export interface HolderReport {
@@ -38,6 +39,8 @@ export interface SocketReport {
   readonly listener: Endpoint | null;
   /** The event loops of that process that still watch the descriptor; null where it has none. */
   readonly watches: readonly Watch[] | null;
+  /** Where it comes from; null unless the process is a Node that has loaded `closewait/register`. */
+  readonly source: Source | null;
   readonly runtime: Runtime | null;
   readonly uid: number | null;
   readonly inode: number;

@@ -1,5 +1,6 @@
 import type { ProcessReport, ThreadReport } from '../diagnose/process.js';
 import type { Diagnosis, SocketReport } from '../diagnose/record.js';
+import type { Source } from '../diagnose/source-record.js';
 import { formatEndpoint } from '../tcp/address.js';
 import type { Paint } from './terminal.js';
 
@@ -123,7 +124,11 @@ function groupText({ first, sockets }: Group, paint: Paint): string {
     `    ${sockets.length} x ${state}${via}, remote ${remote?.address ?? 'unknown'}, ${agesText(ages)}\n`,
   ];
   const oldest = greatest(ages).flatMap((index) => sockets[index] ?? []);
-  for (const socket of oldest) lines.push(`      ${socketText(socket)}\n`);
+  for (const socket of oldest) {
+    lines.push(`      ${socketText(socket)}
+`);
+    if (socket.source) lines.push(wrap(sourceText(socket.source), '        ', '        '));
+  }
   if (sockets.length > EXAMPLES) {
     lines.push(
       paint('dim', `      and ${sockets.length - EXAMPLES} more (--json lists all)`),
@@ -166,6 +171,21 @@ function socketText(socket: SocketReport): string {
   const also = others.length === 0 ? '' : `, also ${others.join(', ')}`;
   const which = fd === null ? '' : `fd ${fd}: `;
   return `${which}${formatEndpoint(local)} <- ${away}, Recv-Q ${recvQ}, Send-Q ${sendQ}, >= ${seconds(ageMs)}${clock}${again}${also}`;
+}
+
+/** Where a socket comes from, by the process's own record. */
+export function sourceText(source: Source): string {
+  const { kind, file, line, allowHalfOpen, paused, flowing, lastEvents } = source;
+  const how = kind === 'client' ? 'connected' : 'accepted by the server that listens';
+  const place = file === null ? 'a place unknown' : `${file}:${line}`;
+  const state = [
+    ...(allowHalfOpen ? ['allowHalfOpen'] : []),
+    ...(paused ? ['paused'] : flowing === null ? ['nobody reads it'] : []),
+    ...(source.readableEnded ? ['its end was read'] : []),
+    ...(source.writableEnded ? ['end() was called'] : []),
+  ].map((each) => `, ${each}`);
+  const last = lastEvents.map(({ event, agoMs }) => `'${event}' ${seconds(agoMs)} ago`).join(', ');
+  return `${how} at ${place}${state.join('')}; ${last === '' ? 'no events' : last}`;
 }
 
 /** What the threads wait in, those that wait in the same counted together. */

@@ -12,7 +12,7 @@ const socket: SocketReport = {
   evidence: ['Recv-Q 0: everything was read, the EOF too'],
   holders: [{ pid: 10, fd: 4, comm: 'app' }],
   listener: { address: '0.0.0.0', port: 80 },
-  ...{ watches: null, runtime: 'native', uid: 0, inode: 5, cookie: 1n, netns: 1 },
+  ...{ watches: null, source: null, runtime: 'native', uid: 0, inode: 5, cookie: 1n, netns: 1 },
   ...{ timer: 'off', timerMs: 0, retransmits: 0, totalRetrans: 0, advice: 'Close it.' },
 };
 

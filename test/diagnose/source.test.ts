@@ -1,0 +1,59 @@
+/** Records of closewait/register, as a process may write them. */
+import test from 'ava';
+import { decodeRecord } from '../../src/diagnose/source.js';
+
+const line = {
+  ...{ inode: 7, fd: 5, kind: 'client', stack: 0, events: [['end', 1000]] },
+  ...{ allowHalfOpen: true, paused: false, flowing: null },
+  ...{ readableEnded: true, writableEnded: false, destroyed: false },
+};
+const frames = (...each: string[]) => ({
+  id: 0,
+  stack: ['Error', ...each.map((frame) => `    at ${frame}`)].join('\n'),
+});
+const text = (...lines: unknown[]) => lines.map((each) => `${JSON.stringify(each)}\n`).join('');
+
+for (const [what, stack, file, at] of [
+  ['a module', frames('f (file:///a/b%20c.mjs:3:9)'), '/a/b c.mjs', 3],
+  ['a script', frames('Object.<anonymous> (/a/b.js:12:34)'), '/a/b.js', 12],
+  ['no function', frames('/a/b.js:1:2'), '/a/b.js', 1],
+  ['async', frames('async f (/a/b.js:1:2)'), '/a/b.js', 1],
+  ["Node's own first", frames('connect (node:net:1:2)', 'f (/a/b.js:4:2)'), '/a/b.js', 4],
+  ['a dependency first', frames('g (/n/node_modules/d/i.js:1:2)', '/a/b.js:4:2'), '/a/b.js', 4],
+  ['dependencies only', frames('g (/n/node_modules/d/i.js:1:2)'), '/n/node_modules/d/i.js', 1],
+  ['native', frames('new Promise (<anonymous>)'), null, null],
+  ['nothing', frames(), null, null],
+] as const) {
+  test(`the place of a stack: ${what}`, (t) => {
+    const source = decodeRecord(text(stack, line), 4000).get(7);
+    t.like(source, { file, line: at, kind: 'client', allowHalfOpen: true });
+    t.deepEqual(source?.lastEvents, [{ event: 'end', agoMs: 3000 }]);
+  });
+}
+
+test('the last line of an inode counts', (t) => {
+  const later = { ...line, paused: true };
+  t.true(decodeRecord(text(line, later), 0).get(7)?.paused);
+});
+
+test('a stack that is not there', (t) => {
+  t.like(decodeRecord(text({ ...line, stack: 9 }), 0).get(7), { file: null, stack: [] });
+  t.like(decodeRecord(text({ ...line, stack: null }), 0).get(7), { file: null, stack: [] });
+});
+
+for (const [what, record] of [
+  ['nothing', ''],
+  ['cut short', text(line).slice(0, -20)],
+  ['no JSON', 'connect\n'],
+  ['null', 'null\n'],
+  ['an inode that is none', text({ ...line, inode: '7' })],
+  ['an unknown kind', text({ ...line, kind: 'pipe' })],
+  ['events that are none', text({ ...line, events: 'end' })],
+  ['an event that is none', text({ ...line, events: [null] })],
+  ['a flag that is none', text({ ...line, paused: 1 })],
+] as const) {
+  test(`left out: ${what}`, (t) => {
+    t.is(decodeRecord(record, 0).size, 0);
+    t.true(decodeRecord(`${record}\n${text({ ...line, inode: 8 })}`, 0).has(8));
+  });
+}
