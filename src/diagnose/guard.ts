@@ -1,0 +1,141 @@
+// `import { guard } from 'closewait/guard'`: a test that leaves a socket behind fails, with what it left and where it was opened.
+
+import { setImmediate as turn } from 'node:timers/promises';
+import { socketsOf } from '../observer/process.js';
+import { snapshot } from '../observer/sock-diag.js';
+import { formatEndpoint } from '../tcp/address.js';
+import { diagnose } from './diagnose.js';
+import { checkOptions } from './options.js';
+import type { SocketReport } from './record.js';
+import { until } from './until.js';
+
+/** What a guard looks at, and how patiently. */
+export interface GuardOptions {
+  /** Default: this process. */
+  readonly pid?: number;
+  /** How long a socket must stay as it is to have been left; default 1000. One that goes is not waited for any longer. */
+  readonly settleMs?: number;
+}
+
+const SETTLE_MS = 1000;
+
+/** A socket was left in CLOSE_WAIT, in a held FIN_WAIT2, or as a ghost. */
+export class SocketLeakError extends Error {
+  override readonly name = 'SocketLeakError';
+
+  constructor(readonly sockets: readonly SocketReport[]) {
+    const count =
+      sockets.length === 1 ? '1 socket was left' : `${sockets.length} sockets were left`;
+    super(`${count}\n${sockets.map(leakText).join('\n')}`);
+  }
+}
+
+/** What has been there since before a test, and what has not. */
+export interface Guard {
+  /** Throws SocketLeakError if there are sockets now that nobody closes and that were not there when the guard was made. */
+  check(options?: Pick<GuardOptions, 'settleMs'>): Promise<void>;
+}
+
+/**
+ * Begins to guard: sockets that the process has now do not count.
+ *
+ * Needs what diagnose() needs: nothing for this process, and for those of the same user. Throws RangeError for what is no
+ * pid or time, SyscallError (ENOENT, EACCES) for a process that cannot be read.
+ */
+export function guard(options: GuardOptions = {}): Guard {
+  const { pid = process.pid, settleMs: patienceMs = SETTLE_MS } = options;
+  checkOptions({ pids: [pid], settleMs: patienceMs });
+  const inodes = new Set(socketsOf(pid).map(({ inode }) => inode));
+  // What waits for accept() has no inode yet.
+  const waiting = new Set(
+    [...snapshot({ states: ['ESTABLISHED', 'CLOSE_WAIT'] })]
+      .filter(({ inode }) => inode === 0)
+      .map(({ cookie }) => cookie),
+  );
+  const isNew = ({ leak, inode, cookie }: SocketReport): boolean =>
+    leak && !inodes.has(inode) && !waiting.has(cookie);
+  return {
+    async check({ settleMs = patienceMs } = {}) {
+      checkOptions({ settleMs });
+      // Events of this turn are still to come, and with them what closes sockets.
+      await turn();
+      const left = await settled(pid, isNew, settleMs);
+      if (left.length > 0) throw new SocketLeakError(left);
+    },
+  };
+}
+
+/**
+ * The sockets that have been seen for `settleMs`. What comes up meanwhile gets as much again, once: where sockets come and go
+ * all the time there would be no end.
+ */
+async function settled(
+  pid: number,
+  isNew: (socket: SocketReport) => boolean,
+  settleMs: number,
+): Promise<readonly SocketReport[]> {
+  let since = new Map<bigint, number>();
+  const endMs = performance.now() + 2 * settleMs;
+  const look = async () => {
+    const nowMs = performance.now();
+    const { sockets } = await diagnose({ pids: [pid], settleMs: 0 });
+    const left = sockets.filter(isNew);
+    since = new Map(left.map(({ cookie }) => [cookie, since.get(cookie) ?? nowMs]));
+    const old = left.filter(({ cookie }) => nowMs - (since.get(cookie) ?? nowMs) >= settleMs);
+    // By when the look began: what it took must not pass for time in which a socket has stayed.
+    const isDone = nowMs >= endMs || (old.length === left.length && !isClosing(pid));
+    return { old, isDone };
+  };
+  return (await until(look, ({ isDone }) => isDone, Number.POSITIVE_INFINITY)).old;
+}
+
+/** Whether a FIN of a socket with a descriptor is still on its way: what becomes of it has to be seen. */
+function isClosing(pid: number): boolean {
+  const closing = snapshot({ states: ['FIN_WAIT1'] }).inode.filter((inode) => inode !== 0);
+  return closing.length > 0 && socketsOf(pid).some(({ inode }) => closing.includes(inode));
+}
+
+function leakText(socket: SocketReport): string {
+  const { state, cause, fd, local, remote, ageMs, source } = socket;
+  const away = remote === null ? '?' : formatEndpoint(remote);
+  const which = fd === null ? '' : `fd ${fd}, `;
+  const lines = [
+    `  ${state}, ${cause}: ${which}${formatEndpoint(local)} <- ${away}, for at least ${ageMs} ms`,
+    ...(source === null || source.stack.length === 0
+      ? [`    where it was opened: run with --import closewait/register`]
+      : source.stack.map((frame) => `    at ${frame}`)),
+  ];
+  return lines.join('\n');
+}
+
+/** What node:test, Vitest and Jest have, globally or to import. */
+export interface Hooks {
+  beforeEach(run: () => void): unknown;
+  afterEach(run: () => Promise<void>): unknown;
+}
+
+/**
+ * Guards every test of a file or suite: `guardEach({ beforeEach, afterEach })` with the hooks of node:test, Vitest or Jest.
+ * Tests that run at the same time in one process see each other's sockets: run them one after the other.
+ */
+export function guardEach({ beforeEach, afterEach }: Hooks, options?: GuardOptions): void {
+  let current: Guard | undefined;
+  beforeEach(() => {
+    current = guard(options);
+  });
+  afterEach(async () => {
+    await current?.check();
+  });
+}
+
+/** The hooks of AVA's `test`. */
+export interface AvaHooks {
+  readonly beforeEach: (run: () => void) => void;
+  readonly afterEach: { readonly always: (run: () => Promise<void>) => void };
+}
+
+/** Guards every test of an AVA file, which must be serial: `guardAva(test)`. */
+export function guardAva(test: AvaHooks, options?: GuardOptions): void {
+  const { beforeEach, afterEach } = test;
+  guardEach({ beforeEach, afterEach: (run) => afterEach.always(run) }, options);
+}

@@ -1,0 +1,112 @@
+/** Guards over this very process, and over another. */
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { guard, SocketLeakError } from '../../src/diagnose/guard.js';
+import * as sys from '../../src/syscall/sys.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
+import { connected, drain, listening, tcp } from '../fixture/sockets.js';
+import { testUnless } from '../world/ability.js';
+import { languages, leaking } from './servers.js';
+
+const { pid } = process;
+
+test('nothing left: nothing thrown, and nothing waited for', async (t) => {
+  const g = guard({ settleMs: 60_000 });
+  {
+    using owned = new sys.Descriptors();
+    connected(owned);
+  }
+  await g.check();
+  t.pass();
+});
+
+test('left in CLOSE_WAIT: thrown, with cause and age', async (t) => {
+  const owned = ownedBy(t);
+  const g = guard({ settleMs: 50 });
+  const { client, server } = connected(owned);
+  owned.close(client);
+  drain(server);
+  const error = await t.throwsAsync(g.check(), { instanceOf: SocketLeakError });
+  t.like(error?.sockets, [{ pid, fd: server, state: 'CLOSE_WAIT', cause: 'not-closed' }]);
+  t.is(error?.sockets.length, 1);
+  t.true((error?.sockets[0]?.ageMs ?? -1) >= 0);
+  t.regex(error?.message ?? '', /^1 socket was left\n {2}CLOSE_WAIT, not-closed: fd \d+, 127/);
+  t.regex(error?.message ?? '', /for at least \d+ ms\n {4}where it was opened: run with --import/);
+  owned.close(server);
+  await g.check();
+});
+
+test('left in FIN_WAIT2, as a ghost, and in the accept queue', async (t) => {
+  const owned = ownedBy(t);
+  const g = guard({ settleMs: 50 });
+  const half = connected(owned);
+  sys.shutdown(half.client, sys.SHUT_WR);
+  const gone = connected(owned);
+  sys.setOption(gone.client, 'SO_LINGER', { on: true, seconds: 0 });
+  owned.close(gone.client);
+  const { address, port } = listening(owned);
+  const queued = tcp(owned);
+  sys.connect(queued, { address, port });
+  owned.close(queued);
+  const error = await t.throwsAsync(g.check(), { instanceOf: SocketLeakError });
+  const causes = error?.sockets.map(({ cause }) => cause).sort();
+  t.deepEqual(causes, ['eof-unread', 'ghost', 'never-accepted', 'peer-never-closes']);
+});
+
+test('what was there before does not count', async (t) => {
+  const owned = ownedBy(t);
+  const { client, server } = connected(owned);
+  const { address, port } = listening(owned);
+  const queued = tcp(owned);
+  sys.connect(queued, { address, port });
+  const g = guard({ settleMs: 20 });
+  owned.close(client);
+  drain(server);
+  owned.close(queued);
+  await g.check();
+  t.pass();
+});
+
+test('what passes is waited for, by looking', async (t) => {
+  const g = guard({ settleMs: 10_000 });
+  const server = createServer((socket) => {
+    socket.resume();
+    // It answers late: for a while the connection is half closed.
+    socket.on('end', () => setTimeout(() => socket.end(), 100));
+  });
+  server.listen({ port: 0, host: '127.0.0.1' });
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  await once(client, 'connect');
+  client.end();
+  const start = performance.now();
+  await g.check();
+  t.true(performance.now() - start < 9000);
+  client.destroy();
+  server.close();
+});
+
+testUnless(languages[0]?.missing, 'another process', async (t) => {
+  const [language] = languages;
+  if (language === undefined) return t.fail();
+  const own = guard({ settleMs: 20 });
+  const { program } = await leaking(t, ownedBy(t), language, 'not-closed');
+  // The client's half is ours: it waits for the server.
+  await t.throwsAsync(own.check(), { message: /FIN_WAIT2, peer-never-closes/ });
+  await guard({ pid: program.pid, settleMs: 20 }).check();
+});
+
+for (const [what, options, says] of [
+  ['pid 0', { pid: 0 }, /not a process id/],
+  ['a time below zero', { settleMs: -1 }, /not a time in ms/],
+  ['a time that is none', { settleMs: Number.NaN }, /not a time in ms/],
+] as const) {
+  test(`refused: ${what}`, (t) => {
+    t.throws(() => guard(options), { instanceOf: RangeError, message: says });
+  });
+}
+
+test('refused: a process that is not there', (t) => {
+  t.throws(() => guard({ pid: 2 ** 22 + 1 }), { code: 'ENOENT' });
+});
