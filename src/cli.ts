@@ -164,6 +164,20 @@ async function main(argv: string[]): Promise<number> {
     )
     .action(keep(async (flags) => (await import('./command/diagnose.js')).diagnose(flags, io)));
   program
+    .command('release')
+    .description('end one connection that a process keeps: it says what it will do, and asks')
+    .option('--pid <pid>', 'whose it is')
+    .option('--fd <fd>', 'which of its descriptors')
+    .option('--how <name>', 'shutdown (the peer gets a FIN) or reset (it gets a RST)')
+    .option('--destroy <local remote...>', 'by its two endpoints instead, such as 127.0.0.1:80')
+    .option('--yes', 'do not ask')
+    .option('--json', json)
+    .addHelpText(
+      'after',
+      '\nThe descriptor stays open: only its owner can close it. Exits with 1 where it did not help.',
+    )
+    .action(keep(async (flags) => (await import('./command/release.js')).release(flags, io)));
+  program
     .command('bench')
     .description('time how connections end, by mode and driver, against plain C')
     .option('--mode <name...>', 'only these modes: client-first, server-first, abort, http, ...')
