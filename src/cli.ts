@@ -41,6 +41,7 @@ const io: Io = {
   endSoon,
   paint,
   columns: process.stdout.columns || 80,
+  rows: process.stdout.isTTY ? process.stdout.rows || 24 : undefined,
 };
 
 const PROGRAM_HELP = {
@@ -163,6 +164,17 @@ async function main(argv: string[]): Promise<number> {
       '\nWithout --pid and --all: this network namespace, all processes that may be read.',
     )
     .action(keep(async (flags) => (await import('./command/diagnose.js')).diagnose(flags, io)));
+  program
+    .command('watch')
+    .description('watch the sockets that nobody closes: which grow, and when descriptors run out')
+    .option('--pid <pid...>', 'only what these processes hold, in their network namespaces')
+    .option('--port <port...>', 'only sockets with one of these ports')
+    .option('--interval <ms>', 'from one look to the next (default 1000)')
+    .option('--once', 'two looks, one report')
+    .option('--listen <address:port>', 'answer Prometheus there, such as on 127.0.0.1:9464')
+    .option('--json', 'print one JSON object a look')
+    .addHelpText('after', '\nEnds by Ctrl-C, or with the processes: 1 if leaks stood at the end.')
+    .action(keep(async (flags) => (await import('./command/watch.js')).watch(flags, io)));
   program
     .command('release')
     .description('end one connection that a process keeps: it says what it will do, and asks')

@@ -17,6 +17,8 @@ export interface Io {
   readonly paint: Paint;
   /** How wide a line of stdout may be. */
   readonly columns: number;
+  /** How many lines fit on it; undefined where stdout is no terminal. */
+  readonly rows: number | undefined;
 }
 
 /** It cannot run here, and why. */

@@ -91,8 +91,8 @@ const classes = ['AbortError', 'Descriptors', 'SyscallError'];
 /** An option's value is many things, and not each of their refusals has a code; nor do bytes that make no entry. */
 const withoutCode = ['decodeDirents', 'getOption', 'setOption'];
 
-// A diagnosis of the whole machine takes a second: its refusals have a table in test/diagnose.
-const { diagnose: _, ...door } = closewait;
+// Those that look at the whole machine take a second: their refusals have tables in test/diagnose.
+const { diagnose: _diagnose, Watch: _Watch, ...door } = closewait;
 
 /** What is not a function of `sys`, as one. */
 const others: Record<string, (...args: never[]) => unknown> = {

@@ -1,0 +1,127 @@
+/** A watch over this very process: what it holds, and how that grows. */
+import { Watch } from '../../src/diagnose/watch.js';
+import type { Tick } from '../../src/diagnose/watch-record.js';
+import * as sys from '../../src/syscall/sys.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
+import { connected, drain, listening, tcp } from '../fixture/sockets.js';
+import { until } from '../fixture/until.js';
+
+const { pid } = process;
+
+/** Looks until a look fits. */
+async function seen(watch: Watch, fits: (tick: Tick) => boolean): Promise<Tick> {
+  const end = performance.now() + 10_000;
+  for (;;) {
+    const tick = await watch.look();
+    if (fits(tick)) return tick;
+    if (performance.now() > end) throw new Error(`not seen: ${JSON.stringify(tick)}`);
+  }
+}
+
+function notClosed(owned: sys.Descriptors): { port: number; server: number } {
+  const { client, server, address } = connected(owned);
+  owned.close(client);
+  drain(server);
+  return { port: address.port, server };
+}
+
+test('groups by process, listener, state and cause; standing from the second look on', async (t) => {
+  const { port } = notClosed(ownedBy(t));
+  using watch = await Watch.open({ pids: [pid], ports: [port] });
+  const group = { pid, state: 'CLOSE_WAIT', cause: 'not-closed', listener: port, sockets: 1 };
+  const first = await watch.look();
+  t.like(first, { sockets: 1, leaks: 0, unattributed: 0, groups: [{ ...group, standing: 0 }] });
+  const second = await watch.look();
+  t.like(second, { sockets: 1, leaks: 1, groups: [{ ...group, standing: 1, leak: true }] });
+  t.true((second.groups[0]?.oldestMs ?? -1) >= 0);
+});
+
+test('growth, and when descriptors run out', async (t) => {
+  const owned = ownedBy(t);
+  using watch = await Watch.open({ pids: [pid] });
+  const { fd: listener, address, port } = listening(owned);
+  let last: Tick | undefined;
+  for (let i = 0; i < 6; i++) {
+    const client = tcp(owned);
+    sys.connect(client, { address, port });
+    owned.close(client);
+    drain(owned.own(sys.accept(listener).fd));
+    last = await watch.look();
+  }
+  const own = last?.processes.find((each) => each.pid === pid);
+  t.true((own?.maxFds ?? Infinity) > (own?.openFds ?? Infinity));
+  t.true((own?.perMinute ?? 0) > 0);
+  t.true((own?.fullInMs ?? 0) > 0);
+
+  const isOurs = ({ listener: at }: { listener: number | null }) => at === port;
+  const tick = await seen(watch, ({ groups }) => groups.find(isOurs)?.sockets === 6);
+  const group = tick.groups.find(isOurs);
+  t.like(group, { cause: 'not-closed', leak: true });
+  t.true((group?.perMinute ?? 0) > 0);
+  t.true((group?.fullInMs ?? 0) > 0);
+});
+
+test('what goes is counted no more', async (t) => {
+  const owned = ownedBy(t);
+  const { port, server } = notClosed(owned);
+  using watch = await Watch.open({ ports: [port] });
+  t.is((await watch.look()).sockets, 1);
+  owned.close(server);
+  await seen(watch, ({ groups }) => groups.length === 0);
+  t.pass();
+});
+
+test("connections that nobody has accepted are their listener's", async (t) => {
+  const owned = ownedBy(t);
+  const { address, port } = listening(owned);
+  const client = tcp(owned);
+  sys.connect(client, { address, port });
+  owned.close(client);
+  using watch = await Watch.open({ pids: [pid], ports: [port] });
+  const tick = await seen(watch, ({ sockets }) => sockets === 1);
+  const group = { pid, cause: 'never-accepted', state: 'CLOSE_WAIT', listener: port };
+  t.like(tick.groups, [{ ...group, fullInMs: null }]);
+});
+
+test('two descriptors of one socket', async (t) => {
+  const owned = ownedBy(t);
+  const { port, server } = notClosed(owned);
+  owned.own(sys.dup(server));
+  using watch = await Watch.open({ pids: [pid], ports: [port] });
+  t.like(await watch.look(), { sockets: 1, groups: [{ cause: 'shared-fd' }] });
+});
+
+test('a ghost', async (t) => {
+  const owned = ownedBy(t);
+  const { client, server, address } = connected(owned);
+  sys.setOption(client, 'SO_LINGER', { on: true, seconds: 0 });
+  owned.close(client);
+  await until(
+    () => sys.poll([{ fd: server, events: 0 }], 0)[0]?.revents,
+    () => 'the RST',
+  );
+  using watch = await Watch.open({ pids: [pid], ports: [address.port] });
+  t.like(await watch.look(), { groups: [{ pid, state: 'CLOSE', cause: 'ghost', standing: 0 }] });
+  t.like(await watch.look(), { leaks: 1, groups: [{ cause: 'ghost', standing: 1 }] });
+});
+
+test("others' sockets are left out", async (t) => {
+  const { port } = notClosed(ownedBy(t));
+  using watch = await Watch.open({ pids: [process.ppid], ports: [port] });
+  t.like(await watch.look(), { sockets: 0, groups: [] });
+  using elsewhere = await Watch.open({ pids: [pid], ports: [port === 1 ? 2 : 1] });
+  t.like(await elsewhere.look(), { sockets: 0, groups: [] });
+});
+
+for (const [what, options] of [
+  ['a pid', { pids: [0] }],
+  ['a port', { ports: [65_536] }],
+] as const) {
+  test(`refused: what is not ${what}`, async (t) => {
+    await t.throwsAsync(Watch.open(options), { instanceOf: RangeError });
+  });
+}
+
+test('refused: a process that is not there', async (t) => {
+  await t.throwsAsync(Watch.open({ pids: [2 ** 22 + 1] }), { code: 'ENOENT' });
+});
