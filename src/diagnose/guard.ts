@@ -7,6 +7,7 @@ import { formatEndpoint } from '../tcp/address.js';
 import { diagnose } from './diagnose.js';
 import { checkOptions } from './options.js';
 import type { SocketReport } from './record.js';
+import { REGISTERED } from './source-record.js';
 import { until } from './until.js';
 
 /** What a guard looks at, and how patiently. */
@@ -59,6 +60,7 @@ export function guard(options: GuardOptions = {}): Guard {
       checkOptions({ settleMs });
       // Events of this turn are still to come, and with them what closes sockets.
       await turn();
+      (globalThis as { [REGISTERED]?: () => void })[REGISTERED]?.();
       const left = await settled(pid, isNew, settleMs);
       if (left.length > 0) throw new SocketLeakError(left);
     },

@@ -2,7 +2,7 @@
 //
 // The record is a file of mode 0600 that is unlinked as soon as it is open: it is read through /proc/PID/fd, by whom the kernel
 // lets, and goes with the process however that ends. Nothing is answered, so nothing waits for a blocked event loop, and
-// nothing keeps the process alive. What happens in one turn of the event loop is written at its end.
+// nothing keeps the process alive. What happens is written 50 ms later, and not at all for sockets that are closed by then.
 
 import { subscribe } from 'node:diagnostics_channel';
 import { constants, fstatSync, ftruncateSync, openSync, unlinkSync, writeSync } from 'node:fs';
@@ -10,13 +10,15 @@ import { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
-import { RECORD_NAME, type SourceEvent, type SourceLine } from './source-record.js';
+import { RECORD_NAME, REGISTERED, type SourceEvent, type SourceLine } from './source-record.js';
 
 const EVENTS: ReadonlySet<unknown> = new Set([
   ...['connect', 'end', 'finish', 'error', 'timeout', 'pause', 'resume', 'close'],
 ]);
 const KEPT_EVENTS = 5;
 const FRAMES = 32;
+// Long enough for most connections to be over.
+const FLUSH_MS = 50;
 const STACKS = 1000;
 const REWRITE_BYTES = 1 << 20;
 
@@ -26,23 +28,27 @@ interface Inside {
   readonly server?: Server | null;
 }
 
+/** A stack that is made into text when it is first asked for. */
+interface Stack {
+  stack?: string;
+}
+
 interface Entry {
-  readonly inode: number;
-  readonly fd: number;
-  readonly kind: 'client' | 'server';
-  readonly stack: number | null;
   readonly events: SourceEvent[];
+  /** Known from the first time it is written. */
+  inode?: number;
   /** As last written. */
   text: string;
 }
 
 class Recorder {
   readonly #fd: number;
-  readonly #origins = new WeakMap<object, number>();
+  readonly #origins = new WeakMap<object, Stack>();
   readonly #stacks = new Map<string, number>();
-  readonly #entries = new Map<number, Entry>();
   readonly #bySocket = new WeakMap<Socket, Entry>();
+  readonly #byInode = new Map<number, Entry>();
   readonly #changed = new Map<Entry, Socket>();
+  #timer: NodeJS.Timeout | undefined;
   #size = 0;
   #rewriteAt = REWRITE_BYTES;
   #isBroken = false;
@@ -53,69 +59,74 @@ class Recorder {
 
   /** Notes that a socket was made to connect, or a server to listen, by the caller of `from`. */
   originate(of: object, from: (...args: never[]) => unknown): void {
-    const holder: { stack?: string } = {};
+    const stack: Stack = {};
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = FRAMES;
-    Error.captureStackTrace(holder, from);
-    const stack = String(holder.stack);
+    Error.captureStackTrace(stack, from);
     Error.stackTraceLimit = stackTraceLimit;
-    let id = this.#stacks.get(stack);
-    if (id === undefined && this.#stacks.size < STACKS) {
-      id = this.#stacks.size;
-      this.#stacks.set(stack, id);
-      this.#write(stackLine(id, stack));
-    }
-    if (id !== undefined) this.#origins.set(of, id);
+    this.#origins.set(of, stack);
   }
 
   /** Notes that something happened to a socket. */
   note(socket: Socket, event: string): void {
-    const entry = this.#bySocket.get(socket) ?? this.#meet(socket);
-    if (entry === undefined) return;
+    let entry = this.#bySocket.get(socket);
     if (event === 'close') {
-      this.#entries.delete(entry.inode);
+      if (entry === undefined) return;
       this.#changed.delete(entry);
+      const { inode = 0 } = entry;
+      if (this.#byInode.get(inode) === entry) this.#byInode.delete(inode);
       return;
+    }
+    if (entry === undefined) {
+      entry = { events: [], text: '' };
+      this.#bySocket.set(socket, entry);
     }
     entry.events.push([event, now()]);
     if (entry.events.length > KEPT_EVENTS) entry.events.shift();
-    // Once for all that happens in this turn of the event loop, which is alive: something has just happened.
-    if (this.#changed.size === 0) setImmediate(() => this.#flush());
     this.#changed.set(entry, socket);
+    this.#timer ??= setTimeout(() => this.flush(), FLUSH_MS).unref();
   }
 
-  #meet(socket: Socket): Entry | undefined {
-    const { _handle, server } = socket as Inside;
-    const fd = _handle?.fd ?? -1;
-    if (fd < 0) return undefined;
-    const inode = inodeOf(fd);
-    if (inode === undefined) return undefined;
-    // A TLS socket takes over the descriptor of the one beneath it.
-    let entry = this.#entries.get(inode);
-    if (entry === undefined) {
-      const stack = this.#origins.get(server ?? socket) ?? null;
-      entry = { inode, fd, kind: server ? 'server' : 'client', stack, events: [], text: '' };
-      this.#entries.set(inode, entry);
-    }
-    this.#bySocket.set(socket, entry);
-    return entry;
-  }
-
-  #flush(): void {
+  /** Writes what has changed. What was closed meanwhile is never written: most sockets cost next to nothing. */
+  readonly flush = (): void => {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     let text = '';
     for (const [entry, socket] of this.#changed) {
-      entry.text = lineOf(entry, socket);
+      const { _handle, server } = socket as Inside;
+      const fd = _handle?.fd ?? -1;
+      const inode = fd < 0 ? undefined : inodeOf(fd);
+      if (inode === undefined) continue;
+      entry.inode = inode;
+      // A TLS socket takes over the descriptor of the one beneath it, and has its place from then on.
+      this.#byInode.set(inode, entry);
+      const stack = this.#numberOf(this.#origins.get(server ?? socket));
+      const kind = server ? 'server' : 'client';
+      entry.text = lineOf({ inode, fd, kind, stack, events: entry.events }, socket);
       text += entry.text;
     }
     this.#changed.clear();
     this.#write(text);
     if (this.#size > this.#rewriteAt) this.#rewrite();
+  };
+
+  /** The number of a stack, which is written with its first one. */
+  #numberOf(origin: Stack | undefined): number | null {
+    if (origin === undefined) return null;
+    const text = String(origin.stack);
+    const known = this.#stacks.get(text);
+    if (known !== undefined) return known;
+    if (this.#stacks.size >= STACKS) return null;
+    const id = this.#stacks.size;
+    this.#stacks.set(text, id);
+    this.#write(stackLine(id, text));
+    return id;
   }
 
   /** Leaves out what was overwritten and what is closed. */
   #rewrite(): void {
     const stacks = [...this.#stacks].map(([stack, id]) => stackLine(id, stack));
-    const entries = [...this.#entries.values()].map(({ text }) => text);
+    const entries = [...this.#byInode.values()].map(({ text }) => text);
     this.#write([...stacks, ...entries].join(''), 0);
     this.#rewriteAt = Math.max(REWRITE_BYTES, 2 * this.#size);
   }
@@ -137,9 +148,12 @@ class Recorder {
   }
 }
 
-function lineOf({ inode, fd, kind, stack, events }: Entry, socket: Socket): string {
+function lineOf(
+  known: Pick<SourceLine, 'inode' | 'fd' | 'kind' | 'stack' | 'events'>,
+  socket: Socket,
+): string {
   const line: SourceLine = {
-    ...{ inode, fd, kind, stack, events },
+    ...known,
     allowHalfOpen: socket.allowHalfOpen,
     paused: socket.isPaused(),
     flowing: socket.readableFlowing,
@@ -186,13 +200,14 @@ function openRecord(): number {
   throw failure;
 }
 
-function register(): void {
+/** Begins to record; returns what writes it at once. */
+function register(): () => void {
   let recorder: Recorder;
   try {
     recorder = new Recorder(openRecord());
   } catch (error) {
     process.emitWarning(`closewait/register records nothing: ${(error as Error).message}`);
-    return;
+    return () => undefined;
   }
   const { connect, emit } = Socket.prototype;
   // No channel of Node's tells of every socket that connects: tls.connect() and new Socket().connect() are in none.
@@ -213,11 +228,8 @@ function register(): void {
   subscribe('net.server.socket', (message) => {
     recorder.note((message as { socket: Socket }).socket, 'connection');
   });
+  return recorder.flush;
 }
 
-const LOADED = Symbol.for('closewait.register');
-const loaded = globalThis as { [LOADED]?: true };
-if (!loaded[LOADED]) {
-  loaded[LOADED] = true;
-  register();
-}
+const loaded = globalThis as { [REGISTERED]?: () => void };
+if (loaded[REGISTERED] === undefined) loaded[REGISTERED] = register();

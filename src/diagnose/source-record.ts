@@ -1,6 +1,9 @@
 /** How the name of a record begins; it is the name of a file that no directory has. */
 export const RECORD_NAME = 'closewait-register-';
 
+/** Where a process that has loaded `closewait/register` keeps the function that writes its record up to date. */
+export const REGISTERED: unique symbol = Symbol.for('closewait.register');
+
 /** What happened to a socket, and when: milliseconds of CLOCK_MONOTONIC. */
 export type SourceEvent = readonly [event: string, tMs: number];
 
