@@ -7,7 +7,7 @@ import { encodeDestroy } from '../tcp/inet-diag.js';
 import { NetlinkCursor } from '../tcp/netlink.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
-import { type HeldBy, takeCensus } from './census.js';
+import { Census, type HeldBy } from './census.js';
 import { openNetlinkOf, openSockDiagOf } from './socket-diag.js';
 import { until } from './until.js';
 
@@ -103,7 +103,7 @@ function copyOf(pid: number, fd: number, owned: sys.Descriptors): number {
 
 /** All descriptors that lead to a socket. */
 export function holdersOf(inode: number): readonly HeldBy[] {
-  return (inode === 0 ? undefined : takeCensus().holders.get(inode)) ?? [];
+  return inode === 0 ? [] : new Census().holdersOf(inode);
 }
 
 // struct sockaddr with AF_UNSPEC, which is 0.

@@ -1,7 +1,7 @@
 import { codeOf, isGone, unlessGone } from '../observer/proc.js';
 import { SockDiag } from '../observer/sock-diag.js';
 import type { SocketTable } from '../tcp/socket-table.js';
-import { commOf, type HeldBy, netnsOf, takeCensus } from './census.js';
+import { Census, commOf, type HeldBy, netnsOf } from './census.js';
 import { diagnose } from './diagnose.js';
 import { GHOST, kindAt } from './kind.js';
 import { type DescriptorUse, descriptorUseOf } from './limits.js';
@@ -83,7 +83,8 @@ export class Watch implements Disposable {
   readonly #census = new Rarely();
   readonly #haunting = new Rarely();
   #ghosts: readonly SocketReport[] = [];
-  #holders: ReadonlyMap<number, readonly HeldBy[]> = new Map();
+  /** The last pass over /proc. */
+  #found: Census | undefined;
   #blind: readonly string[] = [];
   #look = 0;
 
@@ -171,12 +172,13 @@ export class Watch implements Disposable {
 
   #attribute(nowMs: number): void {
     const before = process.cpuUsage();
-    const { holders, refused, hidden } = takeCensus();
-    this.#holders = holders;
+    const found = new Census();
+    const { refused, hidden } = found;
+    this.#found = found;
     for (const [inode, known] of this.#known) {
-      const held = holders.get(inode);
+      const held = found.holdersOf(inode);
       known.owner = this.#ownerOf(held);
-      known.shared = held !== undefined && held.length > 1;
+      known.shared = held.length > 1;
     }
     const asked = [...refused].filter(([pid]) => this.#pids?.has(pid) ?? true);
     this.#blind = [
@@ -205,7 +207,7 @@ export class Watch implements Disposable {
       const listener = listeners.get(port);
       // Nobody has accepted it: it is the listener's.
       const isQueued = inode[row] === 0;
-      const owner = isQueued ? this.#ownerOf(this.#holders.get(listener ?? 0)) : known.owner;
+      const owner = isQueued ? this.#ownerOf(this.#found?.holdersOf(listener ?? 0)) : known.owner;
       if (owner === UNKNOWN) unattributed++;
       if (owner === NOT_THEIRS || (owner === UNKNOWN && this.#pids !== undefined)) continue;
       const kind = kindAt(columns, row, known.shared && !isQueued);
