@@ -1,10 +1,14 @@
 // The only instruction in this addon that enters the kernel on a caller's behalf.
 #pragma once
 
+#include <atomic>
+
 namespace closewait::os {
 
-// Set to 1 by the thread that wants a call on another thread to end.
-using CancelFlag = volatile int;
+// Set to 1 by the thread that wants a call on another thread to end. The assembly reads it as the
+// int that it is in memory.
+using CancelFlag = std::atomic<int>;
+static_assert(sizeof(CancelFlag) == sizeof(int) && CancelFlag::is_always_lock_free);
 
 // Makes system call `number` and returns its result, or -errno. errno itself is not touched.
 //

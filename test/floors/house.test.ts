@@ -32,6 +32,7 @@ function tree(...folders: string[]): Tree {
 
 const LONG = new Map([
   ['src/syscall/constants.ts', 'a list: one name a line'],
+  ['test/native/os_test.cc', 'a list: one race after the other'],
   ['test/syscall/08-refusal.test.ts', 'a table: one refusal a row'],
 ]);
 
