@@ -47,10 +47,14 @@ export class Namespace implements AsyncDisposable {
     return actor;
   }
 
-  /** Does something on an actor that lives as long as that takes. */
+  /** Does something on an actor that lives as long as that takes, and no longer than the namespace. */
   async during<T>(name: string, act: (actor: sys.Actor) => Promise<T>): Promise<T> {
-    await using actor = await this.#start(name);
-    return await act(actor);
+    await using actor = await this.actor(name);
+    try {
+      return await act(actor);
+    } finally {
+      this.#actors.delete(actor);
+    }
   }
 
   /** Reads a setting; `path` is below /proc/sys, in `net`. Throws SyscallError, RangeError for what is no namespace's own. */
