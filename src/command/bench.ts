@@ -50,7 +50,6 @@ export async function bench(flags: BenchFlags, io: Io): Promise<number> {
     onPoint: (connections) => io.chatter(`${connections} in CLOSE_WAIT...`),
   });
   const comparison = before && compareBench(before, record, bound);
-  if (html !== undefined) writeFileSync(html, formatBenchHtml(record));
   if (json) {
     const more = { ...(scale.length > 0 && { scale }), ...(comparison && { comparison }) };
     io.out(formatJson({ ...record, ...more }));
@@ -59,6 +58,8 @@ export async function bench(flags: BenchFlags, io: Io): Promise<number> {
     if (scale.length > 0) io.out(`\n${formatScale(scale, io.paint)}`);
     if (comparison) io.out(`\n${formatComparison(comparison, io.paint)}`);
   }
+  // Last: what was measured is not lost with the page.
+  if (html !== undefined) writePage(html, formatBenchHtml(record));
   if (record.interrupted) return INTERRUPTED;
   return record.ok && comparison?.ok !== false ? AS_EXPECTED : EXPECTATION_FAILED;
 }
@@ -70,5 +71,13 @@ function usage<T>(parse: () => T, file?: string): T {
   } catch (error) {
     const where = file === undefined ? '' : `${file}: `;
     throw new Usage(`${where}${(error as Error).message}`);
+  }
+}
+
+function writePage(file: string, page: string): void {
+  try {
+    writeFileSync(file, page);
+  } catch (error) {
+    throw new CannotRun(`${file} is not written: ${(error as Error).message}`);
   }
 }

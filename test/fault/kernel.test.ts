@@ -1,0 +1,145 @@
+/** A kernel that has not what it takes, or no room: seccomp refuses the call, and this is what a user is told. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import test from 'ava';
+import { diagnose } from '../../src/index.js';
+import { syscallName } from '../../src/syscall/sys.js';
+import { CLI, finished } from '../cli/closewait.js';
+import { compiled, scratch } from '../driver/programs.js';
+import { noNamespace, noTool, testUnless } from '../world/ability.js';
+
+const numberOf = (name: string): number => {
+  const found = Array.from({ length: 1000 }, (_, i) => i).find((i) => syscallName(i) === name);
+  if (found === undefined) throw new Error(`no system call is named ${name}`);
+  return found;
+};
+
+type Errno = keyof typeof constants.errno;
+
+interface Row {
+  readonly title: string;
+  readonly refused: Readonly<Record<string, Errno>>;
+  readonly command: readonly string[];
+  readonly code: number;
+  readonly says: { readonly stdout?: RegExp; readonly stderr?: RegExp };
+  readonly skipped?: string | undefined;
+}
+
+const raw = ['run', 'close-wait', '--driver', 'raw'];
+
+const rows: Row[] = [
+  {
+    title: 'neither BPF nor perf: the run goes on, and says what it does not see',
+    refused: { bpf: 'ENOSYS', perf_event_open: 'ENOSYS' },
+    command: raw,
+    code: 0,
+    says: { stdout: /^not seen: tracepoint: bpf ENOSYS: function not implemented$/m },
+    skipped: noNamespace,
+  },
+  {
+    title: 'neither BPF nor perf: `observers` has both reasons',
+    refused: { bpf: 'ENOSYS', perf_event_open: 'ENOSYS' },
+    command: ['observers', '--json'],
+    code: 0,
+    says: { stdout: /"bpf: bpf ENOSYS: [^"]*; perf: perf_event_open ENOSYS: [^"]*"/ },
+    skipped: noNamespace,
+  },
+  {
+    title: 'no BPF: the tracepoints go by perf, and `observers` says why',
+    refused: { bpf: 'ENOSYS' },
+    command: ['observers', '--json'],
+    code: 0,
+    says: { stdout: /"via": ?"perf"[^}]*"not by bpf: bpf ENOSYS: / },
+    skipped: noNamespace,
+  },
+  {
+    title: 'no more namespaces: on the loopback of the host, and said',
+    refused: { unshare: 'ENOSPC' },
+    command: raw,
+    code: 0,
+    says: {
+      stderr:
+        /^closewait: no network namespace here \(unshare ENOSPC: .*\); on the host's loopback/,
+    },
+    skipped: noNamespace,
+  },
+  {
+    title: 'ENFILE for a socket',
+    refused: { socket: 'ENFILE' },
+    command: ['states'],
+    code: 3,
+    says: { stderr: /^closewait: socket ENFILE: too many open files in system\n$/ },
+  },
+  {
+    title: 'ENOMEM where netlink is asked',
+    refused: { sendto: 'ENOMEM' },
+    command: ['states'],
+    code: 3,
+    says: { stderr: /^closewait: sendto ENOMEM: cannot allocate memory \(fd \d+\)\n$/ },
+  },
+  ...['states', 'diagnose'].map((command) => ({
+    title: `ENOBUFS where netlink answers, ${command}`,
+    refused: { recvfrom: 'ENOBUFS' } as const,
+    command: [command],
+    code: 3,
+    says: { stderr: /^closewait: recvfrom ENOBUFS: no buffer space available \(fd \d+\)\n$/ },
+  })),
+];
+
+for (const { title, refused, command, code, says, skipped } of rows) {
+  testUnless(skipped ?? noTool('cc'), title, async (t) => {
+    const filter = Object.entries(refused).map(
+      ([name, errno]) => `${numberOf(name)}=${constants.errno[errno]}`,
+    );
+    const refuse = compiled(scratch(t), 'refuse');
+    const ended = finished([refuse, ...filter, '--', process.execPath, CLI, ...command]);
+    t.is(ended.code, code, ended.stderr);
+    if (says.stdout !== undefined) t.regex(ended.stdout, says.stdout);
+    if (says.stderr !== undefined) t.regex(ended.stderr, says.stderr);
+    t.notRegex(ended.stderr, /^\s+at /m);
+  });
+}
+
+testUnless(
+  noNamespace,
+  'namespaces that disappear while they are diagnosed are no error',
+  async (t) => {
+    // Processes in namespaces of their own, one after the other; a dot for each that has ended.
+    const churn = spawn('sh', ['-c', 'while unshare --net true; do printf .; done'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let gone = 0;
+    churn.stdout.on('data', (dots: Buffer) => (gone += dots.length));
+    const ended = once(churn, 'close');
+    try {
+      while (gone < 50) {
+        const { incomplete } = await diagnose({ settleMs: 0 });
+        for (const reason of incomplete) t.notRegex(reason, /ENOENT|ESRCH/);
+        await new Promise(setImmediate);
+      }
+    } finally {
+      churn.kill('SIGKILL');
+      await ended;
+    }
+  },
+);
+
+test('a page that finds no room is said when all that was measured has been printed', (t) => {
+  const quick = ['-n', '20', '--mode', 'client-first', '--driver', 'c', 'raw'];
+  const ended = finished([
+    process.execPath,
+    CLI,
+    'bench',
+    ...quick,
+    '--html',
+    '/dev/full',
+    '--json',
+  ]);
+  t.is(ended.code, 3);
+  t.regex(
+    ended.stderr,
+    /^closewait: \/dev\/full is not written: ENOSPC: no space left on device, write$/m,
+  );
+  t.like(JSON.parse(ended.stdout), { modes: [{ mode: 'client-first' }] });
+});
