@@ -10,6 +10,9 @@ set -eu
 
 root=$(git rev-parse --show-toplevel)
 copy=$(mktemp -d)
+# Tests become a plain user, who reads the package and may have something to report.
+chmod 755 "$copy"
+mkdir -m 1777 "$copy/reports"
 trap 'rm -rf "$copy"' EXIT INT TERM
 cd "$root"
 git ls-files -coz --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
@@ -22,12 +25,12 @@ CFLAGS=$flags CXXFLAGS=$flags LDFLAGS=$flags npx node-gyp configure build --rele
 npx tsc
 
 preload="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)"
-common="detect_leaks=0:log_path=$copy/report:log_exe_name=1"
+common="detect_leaks=0:log_path=$copy/reports/report:log_exe_name=1"
 status=0
 env LD_PRELOAD="$preload" ASAN_OPTIONS="$common" UBSAN_OPTIONS="$common:print_stacktrace=1" \
   node node_modules/ava/entrypoints/cli.mjs "$@" || status=$?
 
-for report in "$copy"/report*; do
+for report in "$copy"/reports/*; do
   [ -e "$report" ] || continue
   cat "$report" >&2
   status=1
