@@ -52,7 +52,7 @@ export function driverNamed(name: string): DriverName {
 
 /** How many run at once, by the command line or by the machine: they wait more than they compute. */
 export function jobsOf(jobs: string | undefined): number {
-  return jobs === undefined ? availableParallelism() + 2 : wholeNumber('--jobs', jobs);
+  return jobs === undefined ? availableParallelism() * 4 : wholeNumber('--jobs', jobs);
 }
 
 /** A number from 1 on. Throws Usage. */
