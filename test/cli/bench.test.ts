@@ -187,7 +187,7 @@ const plain = noOtherUser ?? noUserNamespace;
     const { code, stdout, stderr } = finished([...asUser, process.execPath, CLI, ...args], {
       env: { HOME: '/tmp' },
     });
-    t.is(code, 0, stderr);
+    t.is(code, 0, `${stderr}${stdout}`);
     const { world, modes } = JSON.parse(stdout) as BenchRecord;
     t.is(world.kind, 'namespace');
     t.is(modes[0]?.drivers.length, 5);

@@ -71,7 +71,7 @@ for (const { title, args, says } of [
   {
     title: 'an unknown driver',
     args: ['close-wait', '--drivers', 'raw,taxi'],
-    says: /no driver "taxi": it is raw, libuv, program/,
+    says: /no driver "taxi": it is raw or libuv or program/,
   },
   {
     title: 'one driver',
