@@ -45,16 +45,4 @@ export const knownDifferences: readonly KnownDifference[] = [
     why: ACCEPTS,
     enoughMs: 3_000,
   },
-  {
-    ...{ scenario: 'reset-under-blocked-write', driver: 'libuv' },
-    says: /has not ended within 3 s/,
-    why: 'no thread of Node blocks in write(2): what does not fit waits in the event loop',
-    enoughMs: 3_000,
-  },
-  {
-    ...{ scenario: 'reset-under-blocked-write', driver: 'program' },
-    says: /has not ended within 3 s/,
-    why: "the article's client writes a line and waits in read(2) for its echo: it never fills a buffer",
-    enoughMs: 3_000,
-  },
 ];
