@@ -74,7 +74,7 @@ runs(`run --fast: a line for each fast scenario, and how many came out how${why}
       .sort(),
     [...names].sort(),
   );
-  t.regex(lines.at(-1) ?? '', /^\d+ reproduced(, \d+ skipped)? in \d+\.\d s$/);
+  t.regex(lines.at(-1) ?? '', /^\d+ reproduced(, \d+ skipped)? in \d+\.\d s$/, stdout);
   t.is(code, 0, stdout);
 });
 

@@ -67,7 +67,10 @@ for (const scenario of catalogue) {
   if (control === undefined || without === undefined) continue;
   testUnless(noNamespace, `${scenario.name}, not if ${control.what}`, async (t) => {
     t.timeout(120_000);
-    const { record } = await inTurn(() => run(without, { world: 'namespace', driver: 'raw' }));
+    // By calls where they can: on the article's programs a control has no say.
+    const drivers = driversOf(scenario);
+    const [driver = 'raw'] = drivers.includes('raw') ? ['raw' as const] : drivers;
+    const { record } = await inTurn(() => run(without, { world: 'namespace', driver }));
     if (record.verdict === 'skipped') t.regex(record.reason ?? '', /^this kernel has no/);
     else t.is(record.verdict, 'not-reproduced');
     // What comes to nothing by an error has shown nothing: a check has to fail.
