@@ -227,8 +227,9 @@ export class Instruments implements AsyncDisposable {
     const { family } = this.#options;
     const own = this.#place.kind === 'network' ? undefined : server.address;
     for (const { remote, local, inode } of this.#diags.client.snapshot({ family })) {
+      if (remote.port !== server.port || remote.address !== server.address) continue;
       // On the host an earlier client of the same port may be in TIME_WAIT still: nobody holds that one.
-      if (remote.port !== server.port || remote.address !== server.address || inode === 0) continue;
+      if (inode === 0 && this.#place.kind === 'host') continue;
       // One more connection is made from another address.
       if (own !== undefined && local.address !== own) continue;
       this.#client = local;

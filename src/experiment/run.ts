@@ -60,7 +60,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     },
     frames: [],
   });
-  const why = whyNot(scenario, world, family);
+  const why = whyNot(scenario, world, family) ?? unreachable(scenario, driver);
   if (why !== undefined) return skipped(world, why);
 
   await using place = await openPlace(scenario, world, family);
@@ -157,6 +157,12 @@ class Deadline implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
   }
+}
+
+/** The article's programs are reached where the article has them: on the loopback. */
+function unreachable({ place }: Scenario, driver: DriverName): string | undefined {
+  if (place === undefined || driver !== 'program') return undefined;
+  return new CannotExpress(driver, place.wire ? 'a wire' : 'two hosts').message;
 }
 
 /** Why a scenario cannot run there at all. */
