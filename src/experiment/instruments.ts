@@ -15,6 +15,7 @@ const POLL_MS = 1;
 /** Thousands of events between two polls, where a story makes some hundred: what is larger has to be cleared each time. */
 const RING_BYTES = 1 << 20;
 const UNWANTED = 'the run was to be unobserved';
+const OVER = 'the run has ended';
 
 /** What of the place is known from the start. */
 export interface InstrumentsOptions {
@@ -184,6 +185,11 @@ export class Instruments implements AsyncDisposable {
       'CAP_BPF and CAP_PERFMON',
     );
     if (typeof observer === 'string') return observer;
+    if (this.#ended) {
+      // Interrupted while it started: nobody else would stop it.
+      await observer.stop();
+      return OVER;
+    }
     feed = this.timeline.open({ name: 'tracepoint', latenessNs: 0, ...of });
     return observer;
   }

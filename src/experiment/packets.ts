@@ -52,7 +52,13 @@ export class Packets implements AsyncDisposable {
   ): Promise<Packets> {
     const filter = port === undefined ? {} : { ports: [port] };
     const capture = await Capture.start(await host.actor('capture'), interfaceName, { filter });
-    return new Packets(capture, arriving, timeline);
+    try {
+      return new Packets(capture, arriving, timeline);
+    } catch (error) {
+      // The run may have ended meanwhile, and its timeline with it.
+      await capture.stop();
+      throw error;
+    }
   }
 
   async #follow(): Promise<void> {
