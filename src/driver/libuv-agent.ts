@@ -324,4 +324,4 @@ async function obey({ id, act, args }: Order): Promise<void> {
 createInterface({ input: process.stdin }).on('line', (line) => {
   void obey(JSON.parse(line) as Order);
 });
-say({ kind: 'ready', version: process.version });
+say({ kind: 'ready', version: process.version, libuv: process.versions.uv });

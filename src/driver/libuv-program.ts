@@ -30,6 +30,8 @@ export class LibuvProgram implements AsyncDisposable {
   readonly events: AppEvent[] = [];
   /** process.version of it. */
   version = '';
+  /** process.versions.uv of it. */
+  libuv = '';
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners = new Set<() => void>();
   #nextId = 0;
@@ -91,6 +93,7 @@ export class LibuvProgram implements AsyncDisposable {
     switch (report.kind) {
       case 'ready':
         this.version = report.version;
+        this.libuv = report.libuv;
         break;
       case 'event': {
         const { name, tNs, bytes, code } = report;

@@ -64,7 +64,7 @@ export interface ToldError {
 
 /** What a program says. `tNs`: CLOCK_MONOTONIC, in decimal digits. */
 export type Report =
-  | { readonly kind: 'ready'; readonly version: string }
+  | { readonly kind: 'ready'; readonly version: string; readonly libuv: string }
   | { readonly kind: 'done'; readonly id: number; readonly value?: unknown }
   | { readonly kind: 'failed'; readonly id: number; readonly error: ToldError }
   | {

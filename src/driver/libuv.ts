@@ -122,6 +122,7 @@ abstract class LibuvEnd extends LimitedEnd {
   protected get side(): NodeSide {
     const { agent } = this;
     return {
+      libuv: agent.libuv,
       call: (...calls) => agent.order('call', calls),
       heard: async () => {
         await agent.order('settle');

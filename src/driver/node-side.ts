@@ -55,6 +55,8 @@ export interface HttpRequest {
 
 /** Both sides. */
 export interface NodeSide {
+  /** The version of its libuv, `1.46.0`: what it does differs. */
+  readonly libuv: string;
   /** Calls methods of the connection's socket, all in one turn of the event loop. Throws what the first that throws does. */
   call(...calls: readonly SocketCall[]): Promise<void>;
   /**

@@ -269,3 +269,24 @@ function stays(implied: readonly Implied[], end: End): (Implied & { previous?: s
     .map((each, at) => ({ ...each, ...(at > 0 && { previous: own[at - 1]?.state ?? '' }) }))
     .filter(({ segment }, at) => own[at + 1]?.segment !== segment);
 }
+
+/**
+ * The contradictions in which a state was sampled that the tracepoint told of at no time: there has been a hit that nobody
+ * counted. What it told of, and at another time, is none of these.
+ */
+export function untold(
+  findings: readonly Finding[],
+  events: readonly TimelineEvent[],
+): readonly Finding[] {
+  const told = new Set(
+    events.flatMap((event) =>
+      event.kind === 'state' && event.source === 'tracepoint' ? `${event.end} ${event.state}` : [],
+    ),
+  );
+  return findings.filter(
+    ({ kind, end, sources, values }) =>
+      kind === 'contradiction' &&
+      sources.includes('tracepoint') &&
+      !told.has(`${end} ${values['polling']}`),
+  );
+}

@@ -5,6 +5,7 @@ import { TracepointObserver, type TracepointOptions } from '../observer/tracepoi
 import type { Endpoint } from '../tcp/address.js';
 import type { Segment } from '../tcp/segment.js';
 import type { SocketRow } from '../tcp/socket-table.js';
+import { untold } from './disagreement.js';
 import type { Feed } from './feed.js';
 import { Packets } from './packets.js';
 import type { Place } from './place.js';
@@ -294,9 +295,7 @@ export class Instruments implements AsyncDisposable {
       for (const packets of this.#packets) await packets.finish(untilNs);
     }
     this.timeline.close();
-    this.#untold = this.timeline.findings.filter(
-      ({ kind, sources }) => kind === 'contradiction' && sources.includes('tracepoint'),
-    ).length;
+    this.#untold = untold(this.timeline.findings, this.timeline.events).length;
   }
 
   get #allTraces(): TracepointObserver[] {

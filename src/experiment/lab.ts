@@ -112,10 +112,10 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   #check(what: string, expected: unknown, observed: unknown, source: Source): void {
-    // JSON has no undefined: what is not there is null.
-    const values = { expected: expected ?? null, observed: observed ?? null };
-    const ok = JSON.stringify(values.expected) === JSON.stringify(values.observed);
-    this.checks.push({ what, ...values, source, ok });
+    const ok = JSON.stringify(expected) === JSON.stringify(observed);
+    // JSON would leave out what is undefined, and a check without its values says nothing.
+    const told = (value: unknown): unknown => (value === undefined ? 'undefined' : value);
+    this.checks.push({ what, expected: told(expected), observed: told(observed), source, ok });
   }
 
   fails = async (what: string, code: string, act: Promise<unknown>): Promise<void> => {
