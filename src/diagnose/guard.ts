@@ -3,12 +3,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { socketsOf } from '../observer/process.js';
 import { snapshot } from '../observer/sock-diag.js';
+import { until } from '../observer/until.js';
 import { formatEndpoint } from '../tcp/address.js';
 import { diagnose } from './diagnose.js';
 import { checkOptions } from './options.js';
 import type { SocketReport } from './record.js';
 import { REGISTERED } from './source-record.js';
-import { until } from './until.js';
 
 /** What a guard looks at, and how patiently. */
 export interface GuardOptions {
@@ -67,6 +67,9 @@ export function guard(options: GuardOptions = {}): Guard {
   };
 }
 
+/** `look` itself knows when it is over. */
+const FOREVER = { deadlineMs: Number.POSITIVE_INFINITY, everyMs: 5 };
+
 /**
  * The sockets that have been seen for `settleMs`. What comes up meanwhile gets as much again, once: where sockets come and go
  * all the time there would be no end.
@@ -88,7 +91,7 @@ async function settled(
     const isDone = nowMs >= endMs || (old.length === left.length && !isClosing(pid));
     return { old, isDone };
   };
-  return (await until(look, ({ isDone }) => isDone, Number.POSITIVE_INFINITY)).old;
+  return (await until(look, ({ isDone }) => isDone, FOREVER)).old;
 }
 
 /** Whether a FIN of a socket with a descriptor is still on its way: what becomes of it has to be seen. */

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { get, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { snapshot } from '../observer/sock-diag.js';
+import { until } from '../observer/until.js';
 import * as sys from '../syscall/sys.js';
 
 const PORT = 9229;
@@ -28,7 +30,7 @@ interface Frame {
  * Asks a Node process for the JavaScript its main thread runs, and for what keeps it alive.
  *
  * Sends SIGUSR1, by which Node opens its inspector on 127.0.0.1:9229 and says so on its standard error; has it closed as soon
- * as the event loop turns again.
+ * as the event loop turns again, and says so if it is still there after all.
  * Throws where the process does not catch that signal, which would then kill it, and where no inspector answers: the main
  * thread is blocked outside JavaScript, or in another network namespace.
  */
@@ -37,6 +39,19 @@ export async function nodeStacks(pid: number, signal?: AbortSignal): Promise<str
   using owned = new sys.Descriptors();
   sys.pidfd_send_signal(owned.own(sys.pidfd_open(pid)), sys.SIGUSR1);
   const url = await inspectorOf(pid, signal);
+  const stacks = await asked(url);
+  // Its own question would be a client, so the kernel is asked.
+  const listens = (): boolean => snapshot({ states: ['LISTEN'] }).localPort.includes(PORT);
+  const isOpen = await until(listens, (open) => !open, {
+    deadlineMs: ANSWER_MS,
+    everyMs: 20,
+    signal,
+  });
+  return isOpen ? `${stacks}its inspector still listens at 127.0.0.1:${PORT}\n` : stacks;
+}
+
+/** Asks, and has the inspector close once this session has ended. */
+async function asked(url: URL): Promise<string> {
   using session = await Session.open(url);
   session.send('Debugger.enable');
   session.send('Debugger.pause');

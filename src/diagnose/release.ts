@@ -1,6 +1,7 @@
 import { fstatSync } from 'node:fs';
 import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { tcpState } from '../observer/tcp-info.js';
+import { until } from '../observer/until.js';
 import * as sys from '../syscall/sys.js';
 import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
 import { encodeDestroy } from '../tcp/inet-diag.js';
@@ -9,7 +10,6 @@ import type { SocketRow } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
 import { Census, type HeldBy } from './census.js';
 import { openNetlinkOf, openSockDiagOf } from './socket-diag.js';
-import { until } from './until.js';
 
 /** How a connection is ended over a copy of its descriptor. */
 export type ReleaseHow = 'shutdown' | 'reset';
@@ -87,7 +87,7 @@ export async function releaseTarget(
   const after = await until(
     () => tcpState(copy),
     (each) => each === 'CLOSE',
-    deadlineMs,
+    { deadlineMs },
   );
   const tookMs = Math.round(performance.now() - start);
   owned.close(copy);
@@ -170,7 +170,7 @@ export async function destroyConnection(
     const found = diag.find({ local, remote });
     return found?.cookie === cookie ? found.state : 'gone';
   };
-  const after = await until(now, (each) => each === 'gone', deadlineMs);
+  const after = await until(now, (each) => each === 'gone', { deadlineMs });
   const tookMs = Math.round(performance.now() - start);
   const stillHeld = holdersOf(inode);
   const helped = after === 'gone';

@@ -4,7 +4,7 @@ import type {
   SocketOptionValue,
 } from '../syscall/option.js';
 import type { Endpoint } from '../tcp/address.js';
-import type { Host } from '../world/host.js';
+import type { Place } from '../world/host.js';
 import type { NodeClientSide, NodeServerSide, NodeSide } from './node-side.js';
 import type { SourceLine } from './server.js';
 
@@ -165,10 +165,7 @@ export interface Cast extends AsyncDisposable {
 }
 
 /** Where both ends of a connection live; the same host twice, or one each. */
-export interface Hosts {
-  readonly client: Host;
-  readonly server: Host;
-}
+export type Hosts = Pick<Place, 'client' | 'server'>;
 
 /** What a cast is told besides where. */
 export interface CastOptions {

@@ -2,6 +2,7 @@ import { fstatSync } from 'node:fs';
 import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js';
 import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
+import { until } from '../observer/until.js';
 import type {
   ReachOptions,
   Scenario,
@@ -20,7 +21,6 @@ import { listenerPathOf, pathOf } from './path.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
 import { flagsOf } from './repeats.js';
-import { until } from './until.js';
 
 const DEADLINE_MS = 10_000;
 const AGREEMENT = 'sources that agree';
@@ -182,8 +182,12 @@ export class Lab implements Stage, AsyncDisposable {
     });
   };
 
-  #until(what: string, look: () => readonly [ok: boolean, seen: unknown]): Promise<void> {
-    return until(what, look, { deadlineMs: DEADLINE_MS, signal: this.#options.signal });
+  async #until(what: string, look: () => readonly [ok: boolean, seen: unknown]): Promise<void> {
+    const { signal } = this.#options;
+    const [ok, seen] = await until(look, ([ok]) => ok, { deadlineMs: DEADLINE_MS, signal });
+    if (ok) return;
+    const within = `within ${DEADLINE_MS / 1000} s`;
+    throw new Error(`expected ${what} ${within}, observed ${JSON.stringify(seen)}`);
   }
 
   #ask(end: End): TcpState | undefined {

@@ -1,5 +1,6 @@
 import { Mapping } from '../syscall/mapping.js';
 import * as sys from '../syscall/sys.js';
+import { encodePacketAddress } from '../tcp/packet-address.js';
 import {
   BLOCK_STATUS_OFFSET,
   blockLength,
@@ -44,7 +45,6 @@ export interface SourceOptions {
 
 const IFREQ_NAME = 16;
 const IFREQ_LENGTH = 40;
-const SOCKADDR_LL_LENGTH = 20;
 const SOCKADDR_LL_TYPE = 10;
 const STATISTICS_LENGTH = 12;
 // The largest that segmentation offload makes (BIG TCP, 512 KiB), and its headers.
@@ -109,11 +109,7 @@ async function open(
   const source = await make(fd);
   fds.release(fd);
   try {
-    const address = new DataView(new ArrayBuffer(SOCKADDR_LL_LENGTH));
-    address.setUint16(0, sys.AF_PACKET, true);
-    address.setUint16(2, sys.ETH_P_ALL);
-    address.setInt32(4, index, true);
-    await actor.bind(fd, new Uint8Array(address.buffer));
+    await actor.bind(fd, encodePacketAddress(index, sys.ETH_P_ALL));
     return source;
   } catch (error) {
     source.close();

@@ -49,8 +49,10 @@ const noTshark = noWorld ?? noTool('tshark');
       .split('\n')
       .map((line) => line.split('\t'));
     t.is(rows.length, 11);
-    for (const [comment = '', , , malformed = ''] of rows) {
-      t.regex(comment, /client \[?[A-Z_0-9]+.*server \[?[A-Z_0-9]+|client|server/);
+    for (const [comment = '', flags = '', expert = '', malformed = ''] of rows) {
+      t.regex(comment, /^(?:client|server) \[?[A-Z_0-9]{4,}/);
+      t.not(flags, '');
+      t.notRegex(expert, /malformed|bogus|incorrect/i);
       t.is(malformed, '');
     }
     t.regex(

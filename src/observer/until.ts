@@ -1,0 +1,28 @@
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** How long to look, and how often. */
+export interface UntilOptions {
+  /** From now. */
+  readonly deadlineMs: number;
+  /** Between two looks. Left out: 1. */
+  readonly everyMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Looks again and again until `isDone` of what is seen, or until the deadline; returns what was seen last. Throws the signal's
+ * reason, and what `look` throws.
+ */
+export async function until<T>(
+  look: () => T | Promise<T>,
+  isDone: (seen: T) => boolean,
+  { deadlineMs, everyMs = 1, signal }: UntilOptions,
+): Promise<T> {
+  const endMs = performance.now() + deadlineMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    const seen = await look();
+    if (isDone(seen) || performance.now() >= endMs) return seen;
+    await pause(everyMs);
+  }
+}
