@@ -120,11 +120,11 @@ runs(`run --timeout: a run that takes longer is ended, and says so${why}`, (t) =
 runs(`run --jobs: a summary with what did not come out, exit 1${why}`, (t) => {
   const args = [
     'close-wait',
-    'fin-wait2-expiry',
+    'time-wait-expiry',
     '--driver',
     'raw',
     '--timeout',
-    '1',
+    '5',
     '--jobs',
     '2',
   ];

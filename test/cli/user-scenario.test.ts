@@ -119,6 +119,8 @@ interface Mistake {
   readonly verdict: 'reproduced' | 'not-reproduced';
   readonly reason?: RegExp;
   readonly stderr?: RegExp;
+  /** --timeout, where the run is to be ended by it. */
+  readonly timeout?: string;
 }
 
 const mistakes: Mistake[] = [
@@ -175,19 +177,21 @@ const mistakes: Mistake[] = [
     story: `() => new Promise(() => {})`,
     verdict: 'not-reproduced',
     reason: /^the scenario has not ended within 1 s$/,
+    timeout: '1',
   },
   {
     title: 'a call that never returns',
     story: `({ client }) => client.receive()`,
     verdict: 'not-reproduced',
     reason: /^the scenario has not ended within 1 s$/,
+    timeout: '1',
   },
 ];
 
-for (const { title, story, verdict, reason, stderr } of mistakes) {
+for (const { title, story, verdict, reason, stderr, timeout = '60' } of mistakes) {
   runs(`a mistake: ${title}: said, exit 1${why}`, (t) => {
     const text = `${HEAD}export const mine = scenario('mine', ${story});\n`;
-    const ended = runFile(t, 'mine.mjs', text, '--timeout', '1', '--json');
+    const ended = runFile(t, 'mine.mjs', text, '--timeout', timeout, '--json');
     const record = JSON.parse(ended.stdout);
     t.is(record.verdict, verdict, record.reason);
     if (reason) t.regex(record.reason, reason);
@@ -208,7 +212,7 @@ runs(`one scenario's mistake does not touch another's run${why}`, (t) => {
   const text = `${HEAD}
     export const wrong = scenario('wrong', () => new Promise(() => {}));
     export const right = scenario('right', async () => {});\n`;
-  const { code, stdout } = runFile(t, 'mine.mjs', text, '--timeout', '1', '--jobs', '2');
+  const { code, stdout } = runFile(t, 'mine.mjs', text, '--timeout', '5', '--jobs', '2');
   t.regex(stdout, /^reproduced right .*\nnot-reproduced wrong .*\n1 reproduced, 1 not-reproduced/);
   t.is(code, 1);
 });
