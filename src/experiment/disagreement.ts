@@ -66,7 +66,7 @@ export function disagreements(
   const implied = impliedStates(segments);
   return [
     ...missing(sources, dropped),
-    ...gaps(states),
+    ...gaps(states, dropped),
     ...contradictions(states, sources, toleranceNs),
     ...unexplained(events, states, segments, implied, sources, toleranceNs),
     ...unseen(states, implied, sources, toleranceNs, ends),
@@ -94,7 +94,7 @@ function missing(sources: readonly SourceFacts[], dropped: number): Finding[] {
 }
 
 /** Transitions of one socket that do not join: one between them was not reported. */
-function gaps(states: readonly StateEvent[]): Finding[] {
+function gaps(states: readonly StateEvent[], dropped: number): Finding[] {
   const last = new Map<string, StateEvent>();
   const findings: Finding[] = [];
   for (const event of states) {
@@ -104,11 +104,15 @@ function gaps(states: readonly StateEvent[]): Finding[] {
     const before = last.get(key);
     last.set(key, event);
     // An accepted connection starts as its listener's copy, perhaps where another socket was before.
-    if (before === undefined || before.state === oldState || oldState === 'LISTEN') continue;
+    if (oldState === 'LISTEN') continue;
+    // A socket is made in CLOSE: whatever else its first transition comes from, one before it is missing.
+    const was = before?.state ?? (dropped > 0 ? oldState : 'CLOSE');
+    if (was === oldState) continue;
+    const after = before === undefined ? 'first' : `after ... -> ${was}`;
     findings.push({
       ...{ kind: 'gap', tNs, end, sources: [source] },
-      what: `${end}: ${source} reports ${oldState} -> ${state} after ... -> ${before.state}`,
-      values: { [source]: [before.state, oldState, state] },
+      what: `${end}: ${source} reports ${oldState} -> ${state} ${after}`,
+      values: { [source]: [was, oldState, state] },
     });
   }
   return findings;
@@ -271,8 +275,8 @@ function stays(implied: readonly Implied[], end: End): (Implied & { previous?: s
 }
 
 /**
- * The contradictions in which a state was sampled that the tracepoint told of at no time: there has been a hit that nobody
- * counted. What it told of, and at another time, is none of these.
+ * The findings that show a hit of the tracepoint nobody counted: a state was sampled that it told of at no time, or its own
+ * transitions do not join. What it told of, and at another time, is none of these.
  */
 export function untold(
   findings: readonly Finding[],
@@ -285,8 +289,7 @@ export function untold(
   );
   return findings.filter(
     ({ kind, end, sources, values }) =>
-      kind === 'contradiction' &&
       sources.includes('tracepoint') &&
-      !told.has(`${end} ${values['polling']}`),
+      (kind === 'gap' || (kind === 'contradiction' && !told.has(`${end} ${values['polling']}`))),
   );
 }

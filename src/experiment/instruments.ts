@@ -270,6 +270,11 @@ export class Instruments implements AsyncDisposable {
     );
   }
 
+  /** Looks at both ends now: who is told of no transition knows only what a look has found. */
+  look(): void {
+    for (const polling of Object.values(this.#polling)) polling.look();
+  }
+
   /** The scenario names this moment; the time it has. */
   mark(name: string): number {
     const tNs = process.hrtime.bigint();
@@ -289,7 +294,7 @@ export class Instruments implements AsyncDisposable {
     if (this.#ended) return;
     this.#ended = true;
     const untilNs = process.hrtime.bigint();
-    for (const polling of Object.values(this.#polling)) polling.look();
+    this.look();
     for (const trace of this.#allTraces) await trace.flush();
     if (typeof this.#packets !== 'string') {
       for (const packets of this.#packets) await packets.finish(untilNs);

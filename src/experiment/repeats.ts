@@ -6,19 +6,29 @@ type Facts = Pick<Segment, 'source' | 'flags' | 'sequence' | 'acknowledgment' | 
 /**
  * The flags of segments in order, without those that were sent again where nobody had expected it: on a machine that is
  * slow a kernel's timer may run out before the story goes on, and that is not the story's affair. A repeat that is
- * expected counts, and so does everything that is new.
+ * expected counts, and so does everything that is new. By its flags alone a repeat can pass for the segment that is
+ * expected next, from the other end: so it is left out or counted as all of the others need it.
  */
 export function flagsOf(
   frames: readonly { readonly segment: Facts }[],
   expected: readonly string[],
 ): string[] {
-  const flags: string[] = [];
-  for (const [at, { segment }] of frames.entries()) {
-    const isExpected = expected[flags.length] === segment.flags;
-    const isRepeat = frames.slice(0, at).some((earlier) => isSame(earlier.segment, segment));
-    if (isExpected || !isRepeat) flags.push(segment.flags);
+  const all = frames.map(({ segment }, at) => ({
+    flags: segment.flags,
+    isRepeat: frames.slice(0, at).some((earlier) => isSame(earlier.segment, segment)),
+  }));
+  // How many of those expected there may have been so far.
+  let counts = new Set([0]);
+  for (const { flags, isRepeat } of all) {
+    const met = [...counts].filter((count) => expected[count] === flags).map((count) => count + 1);
+    counts = new Set(isRepeat ? [...counts, ...met] : met);
   }
-  return flags;
+  if (counts.has(expected.length)) return [...expected];
+  const told: string[] = [];
+  for (const { flags, isRepeat } of all) {
+    if (!isRepeat || expected[told.length] === flags) told.push(flags);
+  }
+  return told;
 }
 
 /** The same numbers from the same end; what it acknowledges may have grown meanwhile, unless that is all it does. */

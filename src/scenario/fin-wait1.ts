@@ -27,15 +27,17 @@ export const finWait1: Scenario = {
   async run(stage) {
     const { server, client, link, reach, moment, expect } = stage;
     await establish(stage);
-    const ack = link.drop({ from: 'server', nth: 1 });
+    // The answer to a FIN sent again too, for as long as it takes to look.
+    const ack = link.drop({ from: 'server' });
     const fins = link.watch({ from: 'client', flags: 'F' });
     await client.close();
     await server.readEnd();
     await ack.hit;
     await reach({ client: 'FIN_WAIT1', server: 'CLOSE_WAIT' });
     await moment('unacknowledged');
+    ack.remove();
     await reach({ client: 'FIN_WAIT2' });
-    expect('FINs', 2, fins.matched);
+    expect('that the FIN was sent again', true, fins.matched > 1);
     await server.close();
     await reach({ client: 'TIME_WAIT', server: 'CLOSE' });
   },
@@ -77,15 +79,16 @@ export const lostFin: Scenario = {
   async run(stage) {
     const { server, client, link, reach, moment, expect } = stage;
     await establish(stage);
-    const fin = link.drop({ from: 'client', flags: 'F', nth: 1 });
+    // Sent again it is lost too, for as long as it takes to look.
+    const fin = link.drop({ from: 'client', flags: 'F' });
     const reading = server.receive();
     await client.close();
     await fin.hit;
     await reach({ client: 'FIN_WAIT1', server: 'ESTABLISHED' });
     await moment('lost');
+    fin.remove();
     expect('what the server reads', '', await reading);
     await reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
-    expect('FINs', 2, fin.matched);
   },
 
   control: {

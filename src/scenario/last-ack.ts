@@ -36,14 +36,18 @@ export const lastAck: Scenario = {
   async run(stage) {
     const { server, link, reach, moment, expect } = stage;
     await halfClosed(stage);
-    const ack = link.drop({ from: 'client', nth: 1 });
+    // The answer to a FIN sent again too, for as long as it takes to look.
+    const ack = link.drop({ from: 'client' });
     const fins = link.watch({ from: 'server', flags: 'F' });
     await server.close();
     await ack.hit;
     await reach({ client: 'TIME_WAIT', server: 'LAST_ACK' });
     await moment('unacknowledged');
+    // One is enough. The next would find nobody, and the RST that it drew would end TIME_WAIT.
+    link.drop({ from: 'client', nth: 2, count: Number.MAX_SAFE_INTEGER });
+    ack.remove();
     await reach({ client: 'TIME_WAIT', server: 'CLOSE' });
-    expect('FINs of the server', 2, fins.matched);
+    expect('that the FIN was sent again', true, fins.matched > 1);
   },
 
   control: {

@@ -198,6 +198,16 @@ for (const { name, story, expected } of [
     ],
   },
   {
+    name: 'the first transition, which is missing',
+    story: { transitions: without(lifeTransitions, 0) },
+    expected: [
+      {
+        ...{ kind: 'gap', end: 'client', sources: ['tracepoint'] },
+        values: { tracepoint: ['CLOSE', 'SYN_SENT', 'ESTABLISHED'] },
+      },
+    ],
+  },
+  {
     name: 'CLOSE_WAIT without a FIN',
     story: {
       transitions: lifeTransitions.slice(0, 6),
@@ -371,7 +381,7 @@ test('nothing is found where a source has not been heard of', (t) => {
   const packets = timeline.open({ name: 'capture', latenessNs: 0, delivers: 'in-order' });
   const states = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });
   for (const each of life) packets.push(each);
-  states.push(transition(1, 'server', 'ESTABLISHED', 'CLOSE_WAIT'));
+  states.push(transition(1, 'server', 'CLOSE', 'CLOSE_WAIT'));
   states.close();
   packets.close();
   t.is(timeline.events.length, life.length + 1);

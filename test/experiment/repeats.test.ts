@@ -39,6 +39,18 @@ for (const { name, segments, expected, flags } of [
     flags: 'F. .',
   },
   {
+    name: 'a FIN sent again before the FIN of the other end, which has the same flags',
+    segments: 'C F. 5 1, C F. 5 1, S F. 1 6, C . 6 2',
+    expected: 'F. F. .',
+    flags: 'F. F. .',
+  },
+  {
+    name: 'a FIN sent again before that, and an ACK too many',
+    segments: 'C F. 5 1, C F. 5 1, S F. 1 6, C . 6 2, C . 6 3',
+    expected: 'F. F. .',
+    flags: 'F. F. F. . .',
+  },
+  {
     name: 'an ACK of something new',
     segments: 'C F. 5 1, S . 1 6, S . 1 7',
     expected: 'F. .',

@@ -24,3 +24,14 @@ test('a state that no hit told of is told from one that was told of at another t
     ['CLOSE'],
   );
 });
+
+test('a transition between two that do not join has not been told of', (t) => {
+  using timeline = new Timeline({ originNs: 0n });
+  timeline.serverListens(server);
+  const hits = timeline.open({ name: 'tracepoint', latenessNs: 0, states: 'transitions' });
+  hits.push(transition(10, 'client', 'CLOSE', 'SYN_SENT'));
+  hits.push(transition(20, 'client', 'ESTABLISHED', 'FIN_WAIT1'));
+  hits.advance(UNTIL);
+  timeline.close();
+  t.is(untold(timeline.findings, timeline.events).length, 1);
+});
