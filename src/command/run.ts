@@ -14,6 +14,7 @@ import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from '.
 import { Leftovers } from './leftovers.js';
 import { writeCapture } from './pcap.js';
 import { again, bestWorld, needOwnProc } from './place.js';
+import { isFile } from './scenario-file.js';
 import {
   checkNames,
   chosen,
@@ -65,14 +66,15 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
     const exitCode = await again(io);
     if (exitCode !== undefined) return exitCode;
   }
-  const { scenarios, fromFiles } = await chosen(names, selection);
+  using leftovers = names.some(isFile) ? new Leftovers(io) : undefined;
+  const scenarios = await chosen(names, selection);
   const tasks = tasksOf(scenarios, selection);
   const single = names.length === 1 && tasks.length === 1;
   if (!single && (flags.format ?? pcap) !== undefined) {
     throw new Usage(`${pcap === undefined ? '--format' : '--pcap'} is for one run of one scenario`);
   }
   const signal = interruption();
-  const leftovers = fromFiles ? new Leftovers(io) : undefined;
+  leftovers?.begin();
   await using pauses = pause ? new Pauses(io, signal) : undefined;
   const options: Omit<RunOptions, 'driver' | 'family' | 'signal'> = {
     world: hostNetwork ? 'host' : await bestWorld(io),

@@ -67,18 +67,18 @@ export function checkNames(names: readonly string[]): void {
   for (const name of names) if (!isFile(name)) scenarioNamed(name);
 }
 
-/** The scenarios that were named, or all of them; whether some are from files. Throws Usage and CannotRun. */
+/** The scenarios that were named, or all of them. Throws Usage and CannotRun. */
 export async function chosen(
   names: readonly string[],
   { fast }: Selection,
-): Promise<{ readonly scenarios: readonly Scenario[]; readonly fromFiles: boolean }> {
+): Promise<readonly Scenario[]> {
   const lists: (readonly Scenario[])[] = [];
   for (const name of names)
     lists.push(isFile(name) ? await loadScenarios(name) : [scenarioNamed(name)]);
   const all = names.length === 0 ? catalogue : lists.flat();
   const scenarios = fast ? all.filter(({ slow }) => slow !== true) : all;
   if (scenarios.length === 0) throw new Usage('--fast leaves none of these: they are all slow');
-  return { scenarios, fromFiles: names.some(isFile) };
+  return scenarios;
 }
 
 /** Each scenario by each driver and over each IP version, as often as asked for. */

@@ -1,4 +1,5 @@
 import { fstatSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js';
 import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
@@ -17,10 +18,12 @@ import type { Link } from '../world/link.js';
 import type { Wire } from '../world/wire.js';
 import type { Source } from './event.js';
 import { Instruments } from './instruments.js';
+import { asJson } from './json-value.js';
 import { listenerPathOf, pathOf } from './path.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
 import { flagsOf } from './repeats.js';
+import { checkAct, checkTimer, wantedOf } from './request.js';
 
 const DEADLINE_MS = 10_000;
 const AGREEMENT = 'sources that agree';
@@ -112,13 +115,12 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   #check(what: string, expected: unknown, observed: unknown, source: Source): void {
-    const ok = JSON.stringify(expected) === JSON.stringify(observed);
-    // JSON would leave out what is undefined, and a check without its values says nothing.
-    const told = (value: unknown): unknown => (value === undefined ? 'undefined' : value);
-    this.checks.push({ what, expected: told(expected), observed: told(observed), source, ok });
+    const ok = isDeepStrictEqual(expected, observed);
+    this.checks.push({ what, expected: asJson(expected), observed: asJson(observed), source, ok });
   }
 
   fails = async (what: string, code: string, act: Promise<unknown>): Promise<void> => {
+    checkAct(act);
     let observed: unknown = 'no error';
     try {
       await act;
@@ -135,10 +137,7 @@ export class Lab implements Stage, AsyncDisposable {
     states: Partial<Readonly<Record<End, TcpStateName>>>,
     { deadlineMs = DEADLINE_MS }: ReachOptions = {},
   ): Promise<void> => {
-    const wanted = ENDS.flatMap((end) => {
-      const state = states[end];
-      return state === undefined ? [] : [{ end, state }];
-    });
+    const wanted = wantedOf(states, { deadlineMs }, this.#place.ends);
     const over = new AbortController();
     const { signal } = this.#options;
     const either = AbortSignal.any(signal ? [over.signal, signal] : [over.signal]);
@@ -150,6 +149,7 @@ export class Lab implements Stage, AsyncDisposable {
     } finally {
       over.abort();
     }
+    this.instruments.look();
     for (const { end, state } of wanted) {
       // Two that know nothing of each other: the socket's own answer, and the kernel's table.
       const own = this.#ask(end);
@@ -166,6 +166,7 @@ export class Lab implements Stage, AsyncDisposable {
     name: TimerName,
     { belowMs = Number.POSITIVE_INFINITY }: TimerOptions = {},
   ): Promise<void> => {
+    checkTimer(name);
     await this.#until(`the ${end} with timer ${name}`, () => {
       const { timer, timerMs = 0 } = this.instruments.row(end) ?? {};
       return [timer === name && timerMs < belowMs, [timer, timerMs]];
@@ -221,6 +222,7 @@ export class Lab implements Stage, AsyncDisposable {
 
   /** The experiment's sockets, listener first, then client and server, and why each stays. */
   #look(): Left {
+    this.instruments.look();
     const own: Partial<Record<End, TcpState>> = {};
     const rows: [MomentSocket['end'], SocketRow][] = [];
     for (const row of this.instruments.listeners()) rows.push(['listener', row]);
@@ -314,18 +316,23 @@ export class Lab implements Stage, AsyncDisposable {
   /** Ends the observation, holds the story as a whole against the scenario, and returns the connection's frames. */
   async finish(): Promise<CapturedFrame[]> {
     const { instruments } = this;
-    const { segments, resets = [], listener, momentary = {} } = this.#scenario;
+    const { segments, resets = [], listener, momentary = {}, expected = {} } = this.#scenario;
+    for (const name of Object.keys(expected)) {
+      if (this.moments.some((moment) => moment.name === name)) continue;
+      // What is expected of it has not been held against anything.
+      this.#check(`moment "${name}"`, 'comes', 'never came', 'scenario');
+    }
     if (segments !== undefined) await instruments.segments(segments.length, TAIL_MS);
     this.left = this.#look();
     await instruments.finish();
     const { transitions, packets } = instruments.sees;
     for (const end of this.#place.ends) {
-      const [expected = [], observed] = [this.#scenario.path[end], this.path(end)];
+      const [wanted = [], observed] = [this.#scenario.path[end], this.path(end)];
       const [source, ok] = transitions
-        ? (['tracepoint', observed.join() === expected.join()] as const)
+        ? (['tracepoint', observed.join() === wanted.join()] as const)
         : // Who only looks now and then may miss what passes.
-          (['polling', followsPath(observed, expected, momentary[end])] as const);
-      this.checks.push({ what: `path of the ${end}`, expected, observed, source, ok });
+          (['polling', followsPath(observed, wanted, momentary[end])] as const);
+      this.checks.push({ what: `path of the ${end}`, expected: wanted, observed, source, ok });
     }
     if (listener !== undefined && transitions) {
       const observed = listenerPathOf(instruments.timeline.events);

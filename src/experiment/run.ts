@@ -80,13 +80,13 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   await using lab = await Lab.open(scenario, place, actors, {
     ...{ signal: deadline.signal, onMoment, observed, family },
   });
-  let thrown: unknown;
+  let thrown: { readonly error: unknown } | undefined;
   try {
     await deadline.race(scenario.run(lab));
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof CannotExpress) return skipped(place.kind, error.message);
-    thrown = error;
+    thrown = { error };
   }
   const frames: CapturedFrame[] = await lab.finish();
   const { verdict, reason } = judge(lab, thrown);
@@ -192,12 +192,15 @@ function isShortage(error: unknown): boolean {
 }
 
 /** What a run has shown, and why it is not what it should be. */
-function judge(lab: Lab, thrown: unknown): { verdict: Verdict; reason?: string } {
+function judge(
+  lab: Lab,
+  thrown: { readonly error: unknown } | undefined,
+): { verdict: Verdict; reason?: string } {
   const { failure } = lab.instruments;
   if (failure !== undefined) return { verdict: 'inconclusive', reason: messageOf(failure) };
   if (thrown !== undefined) {
-    const verdict = isShortage(thrown) ? 'inconclusive' : 'not-reproduced';
-    return { verdict, reason: messageOf(thrown) };
+    const verdict = isShortage(thrown.error) ? 'inconclusive' : 'not-reproduced';
+    return { verdict, reason: messageOf(thrown.error) };
   }
   const failed = lab.checks.find(({ ok }) => !ok);
   const { unproved } = lab;

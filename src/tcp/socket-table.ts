@@ -23,7 +23,7 @@ import { stateName, type TcpState } from './states.js';
 
 /** The timer a socket waits on; `on` is retransmission, loss probe or reordering (ss(8)). */
 export type TimerName = (typeof timerNames)[number] | `UNKNOWN(${number})`;
-const timerNames = ['off', 'on', 'keepalive', 'timewait', 'persist'] as const;
+export const timerNames = ['off', 'on', 'keepalive', 'timewait', 'persist'] as const;
 
 /** The name of an `idiag_timer` number. */
 export function timerName(number: number): TimerName {

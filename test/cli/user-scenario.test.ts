@@ -12,6 +12,9 @@ const why = noWorld === undefined ? '' : ` (${noWorld})`;
 const MINE = 'test/fixture/scenarios/mine.ts';
 /** What every scenario here has in common: the story is what differs. */
 const HEAD = `
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { World } from 'closewait/lab';
 import * as sys from 'closewait/syscall';
 const title = 'a title';
 const path = { client: ['SYN_SENT', 'ESTABLISHED'], server: ['SYN_RECV', 'ESTABLISHED'] };
@@ -134,7 +137,7 @@ const mistakes: Mistake[] = [
     title: 'a throw in the middle',
     story: `() => {\n  undefined.foo();\n}`,
     verdict: 'not-reproduced',
-    reason: /^Cannot read properties of undefined \(reading 'foo'\) \(mine\.mjs:14\)$/,
+    reason: /^Cannot read properties of undefined \(reading 'foo'\) \(mine\.mjs:17\)$/,
   },
   {
     title: 'something that is no error thrown',
@@ -158,7 +161,7 @@ const mistakes: Mistake[] = [
     title: 'a promise of its own that nobody awaits',
     story: `async () => { Promise.reject(new Error('mine')); }`,
     verdict: 'reproduced',
-    stderr: /^closewait: an error that nobody awaited: Error: mine at .*mine\.mjs:13/m,
+    stderr: /^closewait: an error that nobody awaited: Error: mine at .*mine\.mjs:16/m,
   },
   {
     title: 'an error in a callback',
@@ -171,6 +174,24 @@ const mistakes: Mistake[] = [
     story: `async () => { sys.socket(sys.AF_INET, sys.SOCK_STREAM); }`,
     verdict: 'reproduced',
     stderr: /^closewait: left open by a scenario: fd \d+ socket:\[\d+\]$/m,
+  },
+  {
+    title: 'a file and a namespace left open',
+    story: `async () => { openSync('/etc/passwd'); await World.open('namespace'); }`,
+    verdict: 'reproduced',
+    stderr: /^closewait: left open by a scenario: fd \d+ \/etc\/passwd, fd \d+ net:\[\d+\]$/m,
+  },
+  {
+    title: 'a process left running',
+    story: `async () => { spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' }).unref(); }`,
+    verdict: 'reproduced',
+    stderr: /^closewait: left running by a scenario, and ended: sleep \(pid \d+\)$/m,
+  },
+  {
+    title: 'nothing thrown as an error',
+    story: `() => { throw undefined; }`,
+    verdict: 'not-reproduced',
+    reason: /^undefined$/,
   },
   {
     title: 'a run that never ends',
@@ -198,6 +219,78 @@ for (const { title, story, verdict, reason, stderr, timeout = '60' } of mistakes
     if (stderr) t.regex(ended.stderr, stderr);
     else t.is(ended.stderr, '');
     t.is(ended.code, 1);
+  });
+}
+
+/** What is refused without waiting for it, or has held nothing. */
+const slips: Record<string, readonly [story: string, says: RegExp]> = {
+  end: [
+    `({ reach }) => reach({ cleint: 'CLOSE' })`,
+    /^reach\(\) knows client and server, not cleint/,
+  ],
+  state: [
+    `({ reach }) => reach({ client: 'FINWAIT2' })`,
+    /^the state of the client must be a TCP /,
+  ],
+  none: [`({ reach }) => reach({})`, /^reach\(\) must name an end and its state/],
+  deadline: [
+    `({ reach }) => reach({ client: 'CLOSE' }, { deadlineMs: Infinity })`,
+    /^deadlineMs must be a number of milliseconds from 0 to \d+, received Infinity/,
+  ],
+  timer: [`({ timer }) => timer('client', 'fin')`, /^a timer is one of off, on, .*, not fin/],
+  act: [`({ fails }) => fails('it', 'EPIPE', () => {})`, /^fails\(\) takes the promise of an act/],
+  map: [
+    `async ({ expect }) => { expect('it', new Map([[1, 2]]), new Map()); }`,
+    /^it: expected "Map\(1\) \{ 1 => 2 \}", observed "Map\(0\) \{\}" \(scenario\)$/,
+  ],
+  nan: [`async ({ expect }) => { expect('it', NaN, null); }`, /^it: expected "NaN", observed null/],
+};
+
+runs(`an author's slips are refused at once, each with its own words${why}`, (t) => {
+  const stories = Object.entries(slips).map(
+    ([name, [story]]) => `export const ${name} = scenario('${name}', ${story});\n`,
+  );
+  const ended = runFile(t, 'mine.mjs', HEAD + stories.join(''), '--timeout', '5', '--json');
+  const records = JSON.parse(ended.stdout) as { scenario: string; reason: string }[];
+  t.is(records.length, stories.length);
+  for (const { scenario, reason } of records) t.regex(reason, slips[scenario]?.[1] ?? /^$/);
+  t.is(ended.code, 1);
+});
+
+runs(`a moment that does not come is said: nothing was held against what it expects${why}`, (t) => {
+  const text = `${HEAD}
+    const story = scenario('mine', ({ moment }) => moment('opne'));
+    export const mine = { ...story, expected: { open: { client: { owned: true } } } };\n`;
+  const { code, stdout } = runFile(t, 'mine.mjs', text, '--json');
+  t.is(
+    JSON.parse(stdout).reason,
+    'moment "open": expected "comes", observed "never came" (scenario)',
+  );
+  t.is(code, 1);
+});
+
+for (const { title, text, says } of [
+  {
+    title: 'process.exit(0) in a scenario',
+    text: `${HEAD}export const mine = scenario('mine', () => process.exit(0));\n`,
+    says: /^closewait: a file has ended the command, by process\.exit\(0\) at .*mine\.mjs:16/m,
+  },
+  {
+    title: 'process.exit(0) while the file is loaded',
+    text: 'process.exit(0);',
+    says: /^closewait: a file has ended the command, by process\.exit\(0\) at .*mine\.mjs:1/m,
+  },
+  {
+    title: 'a file that never ends loading',
+    text: 'await new Promise(() => {});',
+    says: /^closewait: a file waits for what never comes: nothing is going on any more$/m,
+  },
+]) {
+  runs(`a mistake: ${title}: it is no success, and said${why}`, (t) => {
+    const { code, stdout, stderr } = runFile(t, 'mine.mjs', text);
+    t.is(stdout, '');
+    t.regex(stderr, says);
+    t.is(code, 1);
   });
 }
 

@@ -74,6 +74,7 @@ for (const scenario of catalogue) {
     if (record.verdict === 'skipped') t.regex(record.reason ?? '', /^this kernel has no/);
     else t.is(record.verdict, 'not-reproduced');
     // What comes to nothing by an error has shown nothing: a check has to fail.
-    t.true(record.verdict === 'skipped' || record.checks.some(({ ok }) => !ok));
+    const fails = record.checks.some(({ what, ok }) => !ok && !what.startsWith('moment "'));
+    t.true(record.verdict === 'skipped' || fails);
   });
 }

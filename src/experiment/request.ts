@@ -1,0 +1,46 @@
+// What a story may ask of its stage. A slip of its author is refused at once, and not waited for.
+
+import type { End } from '../driver/role.js';
+import type { ReachOptions } from '../scenario/scenario.js';
+import { invalidType, invalidValue, outOfRange } from '../tcp/argument.js';
+import { timerNames } from '../tcp/socket-table.js';
+import { type TcpStateName, tcpStates } from '../tcp/states.js';
+
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** The ends and states that `reach` waits for. Throws TypeError or RangeError for what nobody can reach. */
+export function wantedOf(
+  states: unknown,
+  { deadlineMs }: Required<ReachOptions>,
+  ends: readonly End[],
+): readonly { readonly end: End; readonly state: TcpStateName }[] {
+  const wanted = Object.entries(states ?? {}).filter(([, state]) => state !== undefined);
+  if (wanted.length === 0) throw invalidType('reach() must name an end and its state');
+  if (!(typeof deadlineMs === 'number' && deadlineMs >= 0 && deadlineMs <= LONGEST_MS)) {
+    const expected = `a number of milliseconds from 0 to ${LONGEST_MS}`;
+    throw outOfRange(`deadlineMs must be ${expected}, received ${String(deadlineMs)}`);
+  }
+  return wanted.map(([end, state]) => {
+    if (end !== 'client' && end !== 'server') {
+      throw invalidValue(`reach() knows client and server, not ${end}`);
+    }
+    if (!ends.includes(end)) throw invalidValue(`the ${end} is a wire, which is in no state`);
+    if (!tcpStates.includes(state as TcpStateName)) {
+      const said = 'a TCP state as netstat spells it (FIN_WAIT2)';
+      throw invalidValue(`the state of the ${end} must be ${said}, received ${String(state)}`);
+    }
+    return { end, state: state as TcpStateName };
+  });
+}
+
+/** Throws TypeError for a timer that no socket has. */
+export function checkTimer(name: unknown): void {
+  if ((timerNames as readonly unknown[]).includes(name)) return;
+  throw invalidValue(`a timer is one of ${timerNames.join(', ')}, not ${String(name)}`);
+}
+
+/** Throws TypeError where `fails` is given something else than an act that is under way. */
+export function checkAct(act: unknown): void {
+  if (typeof (act as Promise<unknown> | undefined)?.then === 'function') return;
+  throw invalidType(`fails() takes the promise of an act, received ${typeof act}`);
+}
