@@ -45,7 +45,7 @@ export async function bench(flags: BenchFlags, io: Io): Promise<number> {
   }).catch((error: unknown) => {
     throw error instanceof BenchRefusedError ? new CannotRun(error.message) : error;
   });
-  const scale = await measureScale(points, {
+  const { points: scale, failure } = await measureScale(points, {
     ...where,
     onPoint: (connections) => io.chatter(`${connections} in CLOSE_WAIT...`),
   });
@@ -61,6 +61,7 @@ export async function bench(flags: BenchFlags, io: Io): Promise<number> {
   // Last: what was measured is not lost with the page.
   if (html !== undefined) writePage(html, formatBenchHtml(record));
   if (record.interrupted) return INTERRUPTED;
+  if (failure !== undefined) throw new CannotRun(failure);
   return record.ok && comparison?.ok !== false ? AS_EXPECTED : EXPECTATION_FAILED;
 }
 

@@ -19,6 +19,7 @@ export class ReferenceProgram implements AsyncDisposable {
   readonly #stdin: number;
   readonly #stdout: number;
   readonly #options: [] | [sys.CallOptions];
+  #gone = false;
   #ended = false;
 
   private constructor(
@@ -71,16 +72,21 @@ export class ReferenceProgram implements AsyncDisposable {
     }
   }
 
-  /** Writes a line to its standard input. */
-  tell(line: string): void {
-    sys.write(this.#stdin, `${line}\n`);
+  /** Writes a line to its standard input. Throws if it has ended. */
+  async tell(line: string): Promise<void> {
+    try {
+      sys.write(this.#stdin, `${line}\n`);
+    } catch (error) {
+      if ((error as sys.SyscallError).code !== 'EPIPE') throw error;
+      throw new Error(`${this.#name} ${await this.#wait()}`, { cause: error });
+    }
   }
 
   /** Fills `bytes` from its standard output. Throws if it ends before. */
   async read(bytes: Uint8Array): Promise<void> {
     for (let filled = 0; filled < bytes.length; ) {
       const count = await this.#actor.read(this.#stdout, bytes.subarray(filled), ...this.#options);
-      if (count === 0) throw new Error(`${this.#name} ended where an answer was expected`);
+      if (count === 0) throw new Error(`${this.#name} ${await this.#wait()}`);
       filled += count;
     }
   }
@@ -97,13 +103,21 @@ export class ReferenceProgram implements AsyncDisposable {
     }
   }
 
+  /** Waits for its end, takes its remains away, and says how it ended. */
+  async #wait(): Promise<string> {
+    const { code, status } = await this.#actor.waitid(sys.P_PIDFD, this.#pidfd);
+    this.#gone = true;
+    return code === sys.CLD_EXITED ? `ended with ${status}` : `was ended by signal ${status}`;
+  }
+
   /** Ends it and takes its remains away. Idempotent. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
     try {
+      if (this.#gone) return;
       sys.pidfd_send_signal(this.#pidfd, sys.SIGKILL);
-      await this.#actor.waitid(sys.P_PIDFD, this.#pidfd);
+      await this.#wait();
     } finally {
       await this.#actor.stop();
       this.#fds[Symbol.dispose]();

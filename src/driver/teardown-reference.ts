@@ -37,7 +37,7 @@ export class ReferenceArm implements TeardownArm {
   }
 
   async run(records: BigInt64Array): Promise<void> {
-    this.#program.tell(String(records.length / RECORD.length));
+    await this.#program.tell(String(records.length / RECORD.length));
     const { buffer, byteOffset, byteLength } = records;
     await this.#program.read(new Uint8Array(buffer, byteOffset, byteLength));
   }

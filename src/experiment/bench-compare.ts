@@ -14,7 +14,10 @@ export interface Change {
   readonly factor: number;
   /** How likely a difference like this one is by chance alone: Wilcoxon's rank-sum test. */
   readonly p: number;
-  /** `unlike` noise at all, and beyond the bound a regression. */
+  /**
+   * Beyond noise, and beyond the bound a regression. The C program's times are no regression: they follow the machine, whose
+   * mood no rank test knows.
+   */
   readonly verdict: 'same' | 'faster' | 'slower' | 'regression';
 }
 
@@ -24,6 +27,8 @@ export interface Comparison {
   readonly unpaired: readonly string[];
   readonly bound: number;
   readonly ok: boolean;
+  /** What is not the same about the two runs, so that a change may be of that. */
+  readonly doubts: readonly string[];
 }
 
 const BY_CHANCE = 0.01;
@@ -43,7 +48,7 @@ export function rankSumProbability(a: readonly number[], b: readonly number[]): 
 
 /**
  * What changed beyond noise since an earlier run. Drivers are compared by their ratios to the C program of their own run,
- * which the machine's mood does not change; the C program itself by its times.
+ * which the machine's mood does not change; the C program itself by its times, which it does.
  */
 export function compareBench(before: BenchRecord, now: BenchRecord, bound: number): Comparison {
   const earlier = byName(before);
@@ -57,7 +62,22 @@ export function compareBench(before: BenchRecord, now: BenchRecord, bound: numbe
     ...[...later.keys()].filter((name) => !earlier.has(name)).map((name) => `${name}: new`),
     ...[...earlier.keys()].filter((name) => !later.has(name)).map((name) => `${name}: not run now`),
   ];
-  return { changes, unpaired, bound, ok: changes.every(({ verdict }) => verdict !== 'regression') };
+  const ok = changes.every(({ verdict }) => verdict !== 'regression');
+  return { changes, unpaired, bound, ok, doubts: doubtsOf(before, now, changes) };
+}
+
+function doubtsOf(before: BenchRecord, now: BenchRecord, changes: readonly Change[]): string[] {
+  const doubts = (['kernel', 'cpu', 'node'] as const)
+    .filter((what) => before[what] !== undefined && before[what] !== now[what])
+    .map((what) => `another ${what}: ${before[what]} then, ${now[what]} now`);
+  if (changes.length === 0) doubts.push('nothing was measured both times');
+  for (const { mode, driver, of, verdict, factor } of changes) {
+    if (of !== 'us' || verdict === 'same') continue;
+    doubts.push(
+      `${mode}, ${driver}: ${factor.toFixed(3)} x its own time: the kernel, or what else the machine does`,
+    );
+  }
+  return doubts;
 }
 
 function byName({ modes }: BenchRecord): Map<string, [mode: string, driver: DriverBench]> {
@@ -79,7 +99,7 @@ function change(mode: string, old: DriverBench, now: DriverBench, bound: number)
   const factor = middle(b) / middle(a);
   const verdict = !(p < BY_CHANCE)
     ? 'same'
-    : factor > bound
+    : factor > bound && of !== 'us'
       ? 'regression'
       : factor > 1
         ? 'slower'

@@ -41,6 +41,11 @@ export function doubtsAbout(
       `${name}: clock resolution: ${namesOf(coarse)}: ${took}, over ${CLOCK_SHARE * 100} %`,
     );
   }
+  if (mode.costs !== undefined && Math.min(mode.costs.jsUs, mode.costs.kernelUs) < 0) {
+    doubts.push(
+      `${name}: where the time goes: what a call costs was measured apart, and is too much`,
+    );
+  }
   for (const { driver, faults } of drivers) {
     for (const { what, count } of faults) doubts.push(`${name}: ${driver}: ${count} x ${what}`);
   }

@@ -24,20 +24,22 @@ export function timeInStates(
   events: readonly TraceEvent[],
   port: number,
 ): Partial<Record<ClosingState, Spread>> {
-  const entered = new Map<bigint, bigint>();
+  const entered = new Map<bigint, { readonly state: string; readonly sinceNs: bigint }>();
   const times = new Map<ClosingState, Times>();
   for (const event of events) {
     if (event.kind !== 'state' || !isOf(event, port)) continue;
     const { socket, oldState, newState, tNs } = event;
-    const since = entered.get(socket);
-    if (since !== undefined && CLOSING.has(oldState ?? '')) {
+    const now = entered.get(socket);
+    // One event was lost where they are not the same.
+    if (now !== undefined && now.state === oldState) {
       const state = oldState as ClosingState;
       const own = times.get(state) ?? new Times();
       times.set(state, own);
-      own.add(Number(tNs - since));
+      own.add(Number(tNs - now.sinceNs));
     }
-    if (CLOSING.has(newState ?? '')) entered.set(socket, tNs);
-    else entered.delete(socket);
+    if (newState !== undefined && CLOSING.has(newState)) {
+      entered.set(socket, { state: newState, sinceNs: tNs });
+    } else entered.delete(socket);
   }
   return Object.fromEntries([...times].map(([state, own]) => [state, own.spread]));
 }

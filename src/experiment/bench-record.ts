@@ -4,7 +4,7 @@ import type { End } from '../driver/role.js';
 import type { TeardownDriver } from '../driver/teardown.js';
 import type { Privilege, WorldKind } from '../world/world.js';
 
-/** How long something took, over all cycles. */
+/** How long something took, over all cycles. Of nothing all is NaN, which JSON has as null. */
 export interface Spread {
   readonly count: number;
   readonly p50Us: number;
@@ -50,7 +50,7 @@ export interface DriverBench extends Spread {
   readonly systemCalls?: number;
   /** Time in each state, from rounds of their own in which the tracepoints were on. */
   readonly states?: Partial<Readonly<Record<ClosingState, Spread>>>;
-  /** How many connections each end stayed in TIME_WAIT for. */
+  /** How many connections each end stayed in TIME_WAIT for, those of the warm-up and of the observed rounds included. */
   readonly timeWait: Readonly<Record<End, number>>;
   /** Sockets that are left besides those. */
   readonly socketsLeft: number;
@@ -103,6 +103,8 @@ export interface BenchRecord {
   readonly cycles: number;
   readonly ok: boolean;
   readonly interrupted: boolean;
+  /** What this process had in memory after its first session, and at the end: it should not grow with the cycles. */
+  readonly rssBytes?: { readonly first: number; readonly last: number };
   readonly modes: readonly ModeBench[];
   /** With `--scale`. */
   readonly scale?: readonly ScalePoint[];

@@ -16,6 +16,13 @@ export interface ScaleOptions {
   readonly onPoint?: (connections: number) => void;
 }
 
+/** The curve, as far as it came. */
+export interface Scale {
+  readonly points: readonly ScalePoint[];
+  /** Why it ends before it should. */
+  readonly failure?: string;
+}
+
 interface Memory {
   /** TCP: mem of /proc/net/sockstat, in bytes: what is charged for data. */
   readonly dataBytes: number;
@@ -32,12 +39,12 @@ function memory(): Memory {
 
 /**
  * Holds so many connections in CLOSE_WAIT, by as many processes as that takes, and closes them, the processes one after the
- * other. Each point has a world of its own. Throws SyscallError, and an Error where a process could not hold its share.
+ * other. Each point has a world of its own. What could not be held ends the curve, and is told as `failure`.
  */
 export async function measureScale(
   points: readonly number[],
   { world: kind, signal, onPoint }: ScaleOptions,
-): Promise<ScalePoint[]> {
+): Promise<Scale> {
   const measured: ScalePoint[] = [];
   for (const connections of points) {
     if (signal?.aborted) break;
@@ -45,10 +52,12 @@ export async function measureScale(
     try {
       measured.push(await measurePoint(connections, kind, signal));
     } catch (error) {
-      if (!signal?.aborted) throw error;
+      if (signal?.aborted) break;
+      const failure = `${connections} in CLOSE_WAIT: ${(error as Error).message}`;
+      return { points: measured, failure };
     }
   }
-  return measured;
+  return { points: measured };
 }
 
 async function measurePoint(
@@ -75,7 +84,7 @@ async function measurePoint(
     const after = memory();
     let ns = 0;
     for (const program of programs) {
-      program.tell('1');
+      await program.tell('1');
       ns += Number(await program.line());
     }
     return {

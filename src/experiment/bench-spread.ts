@@ -31,14 +31,14 @@ export class Times {
 
   get spread(): Spread {
     const at = (percentile: number): number =>
-      this.count === 0 ? 0 : this.#histogram.percentile(percentile) / 1000;
+      this.count === 0 ? Number.NaN : this.#histogram.percentile(percentile) / 1000;
     return {
       count: this.count,
       p50Us: at(50),
       p90Us: at(90),
       p99Us: at(99),
       p999Us: at(99.9),
-      maxUs: this.count === 0 ? 0 : this.#histogram.max / 1000,
+      maxUs: this.count === 0 ? Number.NaN : this.#histogram.max / 1000,
     };
   }
 

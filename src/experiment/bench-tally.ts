@@ -75,26 +75,37 @@ export class Tally {
     this.#observed = observed;
   }
 
+  /** It lived no more cycles, since it could not. */
+  stopped(why: string): void {
+    this.#fault(`stopped: ${why}`, 1);
+  }
+
   /**
-   * Counts what a session has left behind. `alone`: with nobody else in the network, each cycle must have sent a RST where
-   * that is how the mode ends, and have left one in TIME_WAIT at the client, if that closed first. Two exceptions: at a
-   * server it may have been taken over by a later connection from the same port (RFC 6191), and an ACK that comes after the
-   * other end is gone draws a RST that ends it early (RFC 1337).
+   * Counts what a session has left behind. Of one that was not `whole` only TIME_WAIT counts: the rest is of the cycle that
+   * was cut short. `alone`: with nobody else in the network, each cycle must have sent a RST where that is how the mode
+   * ends, and have left one in TIME_WAIT at the client, if that closed first. Two exceptions: at a server it may have been
+   * taken over by a later connection from the same port (RFC 6191), and an ACK that comes after the other end is gone draws
+   * a RST that ends it early (RFC 1337).
    */
-  left(sockets: readonly Row[], { port, lived, resets }: Session, alone: boolean): void {
+  left(
+    sockets: readonly Row[],
+    { port, lived, resets }: Session,
+    { whole, alone }: { readonly whole: boolean; readonly alone: boolean },
+  ): void {
     const own: Record<End, number> = { client: 0, server: 0 };
     for (const { state, local, remote } of sockets) {
       const end = local.port === port ? 'server' : remote.port === port ? 'client' : undefined;
       if (end === undefined || state === 'LISTEN') continue;
       if (state === 'TIME_WAIT') own[end]++;
-      else this.#socketsLeft++;
+      else if (whole) this.#socketsLeft++;
     }
+    for (const end of ['client', 'server'] as const) this.#timeWait[end] += own[end];
+    if (!whole) return;
     const extra = alone ? resets - (this.#mode.kind === 'reset' ? lived : 0) : 0;
     if (extra < 0) this.#fault('no RST', -extra);
     const stray = Math.max(0, extra);
     this.#strayResets += stray;
     for (const end of ['client', 'server'] as const) {
-      this.#timeWait[end] += own[end];
       const missing = (this.#mode.payer === end ? lived : 0) - own[end];
       if (missing < 0) this.#fault(`${end} in TIME_WAIT`, -missing);
       else if (missing > stray && alone && end === 'client') {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import {
   RECORD,
@@ -7,12 +6,11 @@ import {
   type TeardownMode,
 } from '../driver/teardown.js';
 import { type CallCosts, measureCalls } from '../driver/teardown-cost.js';
-import { LibuvArm } from '../driver/teardown-libuv.js';
-import { CallByCall, Composite } from '../driver/teardown-raw.js';
-import { ReferenceArm } from '../driver/teardown-reference.js';
 import { snapshot } from '../observer/sock-diag.js';
+import { until } from '../observer/until.js';
 import { visit } from '../world/visit.js';
 import { privilege, World, type WorldKind } from '../world/world.js';
+import { type ArmName, ArmStoppedError, Arms, TWIN } from './bench-arm.js';
 import { doubtClock, doubtsAbout, doubtTooFew } from './bench-doubts.js';
 import { observeArms } from './bench-observed.js';
 import { readPortBudget, sessionCycles, whyNotPorts } from './bench-ports.js';
@@ -45,10 +43,13 @@ const MOST_IN_A_ROUND = 2000;
 const WARM_UP = 1000;
 const WARM_UP_AGAIN = 200;
 const OBSERVED = 200;
-/** The second instance of the C program, by which the noise is known. */
-const TWIN = 'twin';
-
-type ArmName = TeardownDriver | typeof TWIN;
+/** The first connections of a session must still be in TIME_WAIT at its end: that lasts a minute. */
+const LONGEST_SESSION_MS = 20_000;
+const TIME_WAIT_MS = 60_000;
+/** How long what is under way at the end of a session may take. */
+const SETTLE_MS = 1000;
+const LATE =
+  'a session took longer than TIME_WAIT lasts: who paid it was counted, and not held against anything';
 
 const range = { low: 1024, high: 65535 };
 
@@ -66,42 +67,12 @@ async function openWorld(kind: WorldKind): Promise<World> {
   return world;
 }
 
-async function openArm(
-  name: ArmName,
-  mode: TeardownMode,
-  world: World,
-  signal: AbortSignal | undefined,
-): Promise<TeardownArm> {
-  switch (name) {
-    case 'raw':
-      return new CallByCall(mode);
-    case 'raw-composite':
-      return new Composite(mode);
-    case 'libuv':
-      return new LibuvArm(mode);
-    default:
-      return ReferenceArm.start(world, name === 'program' ? 'program' : 'c', mode, signal);
-  }
-}
-
-/** How a number of cycles is cut: rounds small enough to alternate, sessions small enough for their ports. */
-export function plan(cycles: number, perSession: number): number[][] {
+/** How a number of cycles is cut into rounds: small enough to alternate, and none larger than a session may be. */
+export function plan(cycles: number, perSession: number): number[] {
   const wanted = Math.max(LEAST_IN_A_ROUND, Math.ceil(cycles / ROUNDS));
   const each = Math.min(MOST_IN_A_ROUND, perSession, wanted, Math.ceil(cycles / FEWEST_ROUNDS));
-  const sessions: number[][] = [];
-  let left = cycles;
-  while (left > 0) {
-    const session: number[] = [];
-    let room = perSession;
-    while (left > 0 && room > 0) {
-      const size = Math.min(each, left, room);
-      session.push(size);
-      left -= size;
-      room -= size;
-    }
-    sessions.push(session);
-  }
-  return sessions;
+  const whole: number[] = Array(Math.floor(cycles / each)).fill(each);
+  return cycles % each === 0 ? whole : [...whole, cycles % each];
 }
 
 /** One mode, over all its sessions. */
@@ -109,7 +80,9 @@ class ModeRun {
   readonly #mode: TeardownMode;
   readonly #options: BenchOptions;
   readonly #tallies = new Map<ArmName, Tally>();
-  readonly doubts: string[] = [];
+  readonly doubts = new Set<string>();
+  #warm = false;
+  #broken = false;
 
   constructor(mode: TeardownMode, options: BenchOptions) {
     this.#mode = mode;
@@ -119,27 +92,57 @@ class ModeRun {
     for (const name of names) this.#tallies.set(name, new Tally(mode));
   }
 
-  async session(rounds: readonly number[], first: boolean): Promise<void> {
+  /** Whether a driver has stopped: its mode cannot go on. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
+  /** Lives as many of the rounds as one session can hold, one at least, and takes them off the list. */
+  async session(rounds: number[], perSession: number): Promise<void> {
+    const beganMs = performance.now();
+    const lastedMs = (): number => performance.now() - beganMs;
     await using world = await openWorld(this.#options.world);
     using _inside = await visit(world);
     await using arms = new Arms();
     const { named } = arms;
-    for (const name of this.#tallies.keys()) {
-      named.set(name, new CountedArm(await openArm(name, this.#mode, world, this.#options.signal)));
+    try {
+      for (const name of this.#tallies.keys()) {
+        await arms.open(name, this.#mode, world, this.#options.signal);
+      }
+      await this.#warmUp(world, named);
+      let room = perSession;
+      do {
+        const cycles = rounds[0] as number;
+        if (!(await this.#round(named, cycles))) break;
+        rounds.shift();
+        room -= cycles;
+      } while ((rounds[0] ?? room + 1) <= room && lastedMs() < LONGEST_SESSION_MS);
+    } catch (error) {
+      if (!(error instanceof ArmStoppedError) || this.#options.signal?.aborted) throw error;
+      this.#broken = true;
+      this.#tallies.get(error.arm)?.stopped(error.message);
     }
-    // By the second session the optimizer has seen the code; a program is new in each.
-    const warmUp = first ? WARM_UP : WARM_UP_AGAIN;
-    for (const arm of named.values()) await arm.run(new BigInt64Array(warmUp * RECORD.length));
-    if (first) await this.#observe(world, named);
-    for (const cycles of rounds) {
-      if (!(await this.#round(named, cycles))) break;
-    }
-    // A round that was cut short has left some.
-    if (this.#options.signal?.aborted) return;
-    const sockets = [...snapshot()];
+    const whole = !this.#broken && !this.#options.signal?.aborted;
+    // What the last cycles sent may still be on its way.
+    const sockets = await until(
+      () => [...snapshot()],
+      (all) => !whole || all.every(({ state }) => state === 'TIME_WAIT' || state === 'LISTEN'),
+      { deadlineMs: world.kind === 'namespace' ? SETTLE_MS : 0 },
+    );
+    const late = lastedMs() >= TIME_WAIT_MS;
+    if (late) this.doubts.add(`${this.#mode.name}: ${LATE}`);
     for (const [name, arm] of named) {
-      this.#tallies.get(name)?.left(sockets, arm, world.kind === 'namespace');
+      const alone = world.kind === 'namespace' && !late;
+      this.#tallies.get(name)?.left(sockets, arm, { whole, alone });
     }
+  }
+
+  async #warmUp(world: World, named: ReadonlyMap<ArmName, TeardownArm>): Promise<void> {
+    // By the second session the optimizer has seen the code; a program is new in each.
+    const cycles = this.#warm ? WARM_UP_AGAIN : WARM_UP;
+    for (const arm of named.values()) await arm.run(new BigInt64Array(cycles * RECORD.length));
+    if (!this.#warm) await this.#observe(world, named);
+    this.#warm = true;
   }
 
   async #observe(world: World, named: ReadonlyMap<ArmName, TeardownArm>): Promise<void> {
@@ -147,10 +150,11 @@ class ModeRun {
     try {
       const { drivers, lost } = await observeArms(arms, OBSERVED, world.inode);
       for (const [driver, seen] of drivers) this.#tallies.get(driver)?.observe(seen);
-      if (lost > 0) this.doubts.push(`${this.#mode.name}: of the states ${lost} events were lost`);
+      if (lost > 0) this.doubts.add(`${this.#mode.name}: of the states ${lost} events were lost`);
     } catch (error) {
-      if (this.#options.signal?.aborted || !(error instanceof Error)) throw error;
-      this.doubts.push(
+      const ended = this.#options.signal?.aborted || error instanceof ArmStoppedError;
+      if (ended || !(error instanceof Error)) throw error;
+      this.doubts.add(
         `${this.#mode.name}: states and system calls were not seen: ${error.message}`,
       );
     }
@@ -206,7 +210,7 @@ class ModeRun {
 
 /** The parts of a teardown that is driven call by call. */
 export function costsOf(
-  { steps }: TeardownMode,
+  { steps, closing }: TeardownMode,
   raw: DriverBench,
   cUs: number,
   { systemCallNs, crossingNs, clockNs }: CallCosts,
@@ -214,60 +218,11 @@ export function costsOf(
   const calls = steps.length;
   const systemCallUs = (calls * systemCallNs) / 1000;
   const crossingUs = (calls * crossingNs) / 1000;
-  const kernelUs = cUs - systemCallUs - (2 * clockNs) / 1000;
+  // The clock is read before, when the closing call and the one that sees it are made, and after: of the first and the
+  // last reading half is in the time.
+  const clocks = closing > 0 ? 3 : 2;
+  const kernelUs = cUs - systemCallUs - (clocks * clockNs) / 1000;
   return { calls, crossingUs, systemCallUs, kernelUs, jsUs: raw.p50Us - cUs - crossingUs };
-}
-
-/** How many segments with RST this network has sent: OutRsts of /proc/net/snmp (RFC 4022). */
-function resetsSent(): number {
-  const [names = '', values = ''] = readFileSync('/proc/thread-self/net/snmp', 'latin1')
-    .split('\n')
-    .filter((line) => line.startsWith('Tcp:'));
-  return Number(values.split(' ')[names.split(' ').indexOf('OutRsts')]);
-}
-
-/** An arm, and how many cycles it has lived. */
-class CountedArm implements TeardownArm {
-  readonly #arm: TeardownArm;
-  lived = 0;
-  /** Segments with RST that the network has sent meanwhile: in a world of its own, this arm's. */
-  resets = 0;
-
-  constructor(arm: TeardownArm) {
-    this.#arm = arm;
-  }
-
-  get driver(): TeardownDriver {
-    return this.#arm.driver;
-  }
-
-  get port(): number {
-    return this.#arm.port;
-  }
-
-  get tids(): readonly number[] {
-    return this.#arm.tids;
-  }
-
-  async run(records: BigInt64Array): Promise<void> {
-    const before = resetsSent();
-    await this.#arm.run(records);
-    this.resets += resetsSent() - before;
-    this.lived += records.length / RECORD.length;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#arm[Symbol.asyncDispose]();
-  }
-}
-
-/** The arms of a session. */
-class Arms implements AsyncDisposable {
-  readonly named = new Map<ArmName, CountedArm>();
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const arm of [...this.named.values()].reverse()) await arm[Symbol.asyncDispose]();
-  }
 }
 
 /** How many connections a run leaves in TIME_WAIT. */
@@ -290,6 +245,7 @@ export async function bench(options: BenchOptions): Promise<BenchRecord> {
   if (refused !== undefined) throw new BenchRefusedError(refused);
   const calls = measureCalls();
   const done: ModeBench[] = [];
+  const rss = { first: 0, last: 0 };
   const doubts = [doubtTooFew(cycles), doubtClock(calls)].filter((doubt) => doubt !== undefined);
   if (host)
     doubts.push('on the host: others use this network too, and their traffic is in the way');
@@ -297,11 +253,13 @@ export async function bench(options: BenchOptions): Promise<BenchRecord> {
     if (signal?.aborted) break;
     onMode?.(mode);
     const run = new ModeRun(mode, options);
-    const sessions = plan(cycles, sessionCycles(budget));
-    for (const [i, rounds] of sessions.entries()) {
-      if (signal?.aborted) break;
+    const perSession = sessionCycles(budget);
+    const rounds = plan(cycles, perSession);
+    while (rounds.length > 0 && !run.broken && !signal?.aborted) {
       try {
-        await run.session(rounds, i === 0);
+        await run.session(rounds, perSession);
+        rss.last = process.memoryUsage.rss();
+        rss.first ||= rss.last;
       } catch (error) {
         if (!signal?.aborted) throw error;
       }
@@ -323,6 +281,7 @@ export async function bench(options: BenchOptions): Promise<BenchRecord> {
     cycles,
     ok: all.every(whole),
     interrupted,
+    ...(rss.first > 0 && { rssBytes: rss }),
     modes: done,
     doubts,
   };

@@ -18,6 +18,7 @@ export function formatUs(us: number): string {
   return `${us.toFixed(us < 100 ? 2 : 1)} us`;
 }
 
+const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 const times = (ratio: number): string => (Number.isFinite(ratio) ? ratio.toFixed(3) : '-');
 
 /** Columns under each other: the first to the left, the others to the right. */
@@ -33,9 +34,11 @@ function align(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-const range = ({ p10, p90 }: Ratio): string => `${times(p10)}..${times(p90)}`;
+const range = ({ p10, p90 }: Ratio): string =>
+  Number.isFinite(p10) ? `${times(p10)}..${times(p90)}` : '-';
 
-function payers({ timeWait: { client, server } }: DriverBench): string {
+function payers({ timeWait: { client, server }, cycles }: DriverBench): string {
+  if (cycles === 0) return '-';
   const names = [client > 0 ? 'client' : '', server > 0 ? 'server' : ''].filter(Boolean);
   return names.length === 0 ? 'nobody' : names.join(' and ');
 }
@@ -52,7 +55,7 @@ function driverRow(driver: DriverBench): string[] {
     ...[p50Us, p90Us, p99Us, p999Us, maxUs, closeToEof.p50Us].map(formatUs),
     times(ratioToC),
     range(ratio),
-    driver.cyclesPerSecond.toFixed(0),
+    driver.cycles === 0 ? '-' : driver.cyclesPerSecond.toFixed(0),
     driver.systemCalls === undefined ? '-' : driver.systemCalls.toFixed(1),
     payers(driver),
     String(driver.socketsLeft),
@@ -109,13 +112,17 @@ function costsText(modes: readonly ModeBench[], paint: Paint): string {
 
 /** All of a benchmark, for a person. */
 export function formatBench(record: BenchRecord, paint: Paint): string {
-  const { kernel, node, cpu, world, cycles, modes, doubts } = record;
+  const { kernel, node, cpu, world, cycles, modes, doubts, rssBytes } = record;
   const where = world.kind === 'namespace' ? 'network namespaces of its own' : "the host's network";
   const parts = [
     `teardown: ${cycles} cycles a driver and mode; Linux ${kernel}, node ${node}, ${cpu}, ${where}\n`,
     ...modes.map((mode) => modeText(mode, paint)),
     costsText(modes, paint),
   ];
+  if (rssBytes !== undefined) {
+    const { first, last } = rssBytes;
+    parts.push(`memory: ${mib(first)} after the first session, ${mib(last)} at the end\n`);
+  }
   if (doubts.length > 0) {
     parts.push(doubts.map((doubt) => `${paint('yellow', 'doubt')}: ${doubt}\n`).join(''));
   }
@@ -124,7 +131,7 @@ export function formatBench(record: BenchRecord, paint: Paint): string {
 
 /** What changed since an earlier run. */
 export function formatComparison(comparison: Comparison, paint: Paint): string {
-  const { changes, unpaired, bound, ok } = comparison;
+  const { changes, unpaired, bound, ok, doubts } = comparison;
   const rows = changes.map(({ mode, driver, of, before, now, factor, p, verdict }) => [
     `  ${mode}, ${driver}`,
     of,
@@ -142,6 +149,7 @@ export function formatComparison(comparison: Comparison, paint: Paint): string {
     paint('bold', 'since the earlier run (Wilcoxon rank sum over the rounds)'),
     ...align([header, ...rows]),
     ...unpaired.map((each) => `  ${each}`),
+    ...doubts.map((doubt) => `${paint('yellow', 'doubt')}: ${doubt}`),
     verdict,
     '',
   ].join('\n');

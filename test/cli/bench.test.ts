@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { Comparison } from '../../src/experiment/bench-compare.js';
 import type { BenchRecord } from '../../src/experiment/bench-record.js';
+import { until } from '../../src/observer/until.js';
 import { test } from '../fixture/descriptors.js';
 import { noOtherUser, noUserNamespace, noWorld } from '../world/ability.js';
 import { CLI, closewait, finished } from './closewait.js';
@@ -157,6 +158,21 @@ runs(`bench --scale: a curve, and each point was held in CLOSE_WAIT${why}`, (t) 
   t.true(scale?.every(({ closeUs }) => closeUs > 0));
 });
 
+runs(`bench --scale: what cannot be held is said, and what was measured is not lost${why}`, (t) => {
+  const limited = ['sh', '-c', 'ulimit -n 200 && exec "$@"', 'sh', process.execPath, CLI];
+  const flags = ['--mode', 'abort', '--driver', 'c', '-n', '5', '--json', '--scale', '20', '500'];
+  const { code, stdout, stderr } = finished([...limited, 'bench', ...flags]);
+  t.is(code, 3, stderr);
+  t.regex(stderr, /^closewait: 500 in CLOSE_WAIT: crowd ended with 1$/m);
+  t.notRegex(stderr, /^\s+at /m);
+  const { modes, scale } = JSON.parse(stdout) as BenchRecord;
+  t.is(modes[0]?.drivers[0]?.cycles, 5);
+  t.deepEqual(
+    scale?.map(({ connections }) => connections),
+    [20],
+  );
+});
+
 runs(`bench, interrupted: what was measured so far, exit 130${why}`, async (t) => {
   const child = spawn(process.execPath, [CLI, 'bench', '-n', '10000000', '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -177,6 +193,55 @@ runs(`bench, interrupted: what was measured so far, exit 130${why}`, async (t) =
   t.is(modes.length, 1, 'only the one that had begun');
   t.true(doubts.some((doubt) => doubt.startsWith('interrupted')));
 });
+
+runs(
+  `bench: a driver whose program ends is a fault, and costs nobody what was measured${why}`,
+  async (t) => {
+    const child = spawn(
+      process.execPath,
+      [CLI, 'bench', '--mode', 'abort', '--driver', 'program', '-n', '10000000', '--json'],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    t.teardown(() => child.kill('SIGKILL'));
+    let stdout = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    const exited = once(child, 'close');
+    const program = await until(
+      () =>
+        childrenOf(child.pid as number).find((pid) =>
+          proc(`${pid}/cmdline`).includes('--processes'),
+        ),
+      (pid) => pid !== undefined,
+      { deadlineMs: 30_000 },
+    );
+    process.kill(Number(program), 'SIGKILL');
+    const [code] = await exited;
+    t.is(code, 1);
+    const { ok, modes, interrupted } = JSON.parse(stdout) as BenchRecord;
+    t.false(ok);
+    t.false(interrupted);
+    t.deepEqual(modes[0]?.drivers[0]?.faults, [
+      { what: 'stopped: teardown was ended by signal 9', count: 1 },
+    ]);
+  },
+);
+
+/** What is in a file of /proc; nothing where its process or thread has just ended. */
+function proc(path: string): string {
+  try {
+    return readFileSync(`/proc/${path}`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** The children of a process, whichever of its threads has started them. */
+const childrenOf = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/task`)
+    .flatMap((tid) => proc(`${pid}/task/${tid}/children`).split(' '))
+    .filter(Boolean);
 
 const plain = noOtherUser ?? noUserNamespace;
 (plain === undefined ? test : test.skip)(

@@ -31,7 +31,9 @@ test("percentiles: those of a known distribution, within the histogram's 0.1 %",
 
 test('percentiles: of nothing, of one, of what a clock cannot tell apart, of what never ended', (t) => {
   const none = new Times();
-  t.deepEqual(none.spread, { count: 0, p50Us: 0, p90Us: 0, p99Us: 0, p999Us: 0, maxUs: 0 });
+  const { count, ...percentiles } = none.spread;
+  t.is(count, 0);
+  t.deepEqual(Object.values(percentiles), Array(5).fill(Number.NaN), 'and not 0 us');
   t.deepEqual(none.bars, []);
   const odd = new Times();
   odd.add(0);
@@ -86,18 +88,14 @@ for (const [cycles, perSession] of [
   [10_000, 150],
   [1_000_000, 8000],
 ] as const) {
-  test(`plan: ${cycles} cycles, ${perSession} a session: all of them, none too many`, (t) => {
-    const sessions = plan(cycles, perSession);
-    const all = sessions.flat();
+  test(`plan: ${cycles} cycles, ${perSession} a session: all of them, no round too long`, (t) => {
+    const rounds = plan(cycles, perSession);
     t.is(
-      all.reduce((total, size) => total + size, 0),
+      rounds.reduce((total, size) => total + size, 0),
       cycles,
     );
-    t.true(all.every((size) => size >= 1 && size <= 2000));
-    for (const session of sessions) {
-      t.true(session.reduce((total, size) => total + size, 0) <= perSession);
-    }
-    if (cycles >= 100) t.true(all.length >= 5, 'enough rounds to pair');
+    t.true(rounds.every((size) => size >= 1 && size <= Math.min(2000, perSession)));
+    if (cycles >= 100) t.true(rounds.length >= 5, 'enough rounds to pair');
   });
 }
 
@@ -140,8 +138,30 @@ test('compare: what is beyond noise, and beyond the bound', (t) => {
   t.deepEqual(verdicts(0.8, 1.05), ['same', 'faster']);
   t.false(compareBench(of(1), of(1.2), 1.05).ok);
   t.true(compareBench(of(1), of(1.2), 1.5).ok);
-  const alone = compareBench(benchRecord([driverBench('c')]), benchRecord([driverBench('raw')]), 2);
-  t.deepEqual(alone.unpaired, ['client-first, raw: new', 'client-first, c: not run now']);
+  const other = compareBench(benchRecord([driverBench('c')]), benchRecord([driverBench('raw')]), 2);
+  t.deepEqual(other.doubts, ['nothing was measured both times']);
+  t.deepEqual(other.unpaired, ['client-first, raw: new', 'client-first, c: not run now']);
+});
+
+test('compare: the C program alone is the machine: slower, and no regression', (t) => {
+  const of = (us: number) =>
+    benchRecord([driverBench('c', { roundsUs: rising.map((each) => each * us) })]);
+  const { changes, ok, doubts } = compareBench(of(5), of(9), 1.05);
+  t.deepEqual(
+    changes.map(({ verdict }) => verdict),
+    ['slower'],
+  );
+  t.true(ok);
+  t.regex(doubts.join(), /^client-first, c: 1\.800 x its own time/);
+});
+
+test('compare: another machine is a doubt', (t) => {
+  const before = benchRecord([driverBench('raw')]);
+  const now = { ...before, kernel: '7.0', node: 'v26.0.0' };
+  t.deepEqual(compareBench(before, now, 1.05).doubts, [
+    'another kernel: 6.18 then, 7.0 now',
+    'another node: v20.20.2 then, v26.0.0 now',
+  ]);
 });
 
 for (const [what, text] of [
@@ -217,6 +237,8 @@ test('doubts: few samples, noise, two peaks, a coarse clock, faults', (t) => {
   t.regex(doubtsAbout(noisy, costs, new Set())[0] ?? '', /noisy machine.*1\.100/);
   t.regex(doubtsAbout(quiet, costs, new Set(['c']))[0] ?? '', /bimodal: c/);
   t.regex(doubtsAbout(quiet, { ...costs, clockNs: 300 }, new Set())[0] ?? '', /clock resolution/);
+  const parts = { calls: 3, crossingUs: 2, systemCallUs: 1, kernelUs: 3, jsUs: -0.1 };
+  t.regex(doubtsAbout({ ...quiet, costs: parts }, costs, new Set())[0] ?? '', /measured apart/);
   const faulty = driverBench('c', { faults: [{ what: 'a RST', count: 3 }] });
   t.deepEqual(doubtsAbout({ ...quiet, drivers: [faulty] }, costs, new Set()), [
     'client-first: c: 3 x a RST',
@@ -233,6 +255,8 @@ test('where the time goes: the parts add up to the whole', (t) => {
   t.true(Math.abs(crossingUs + systemCallUs + kernelUs + jsUs + clocks - 11) < 1e-9);
 });
 
+const alone = { whole: true, alone: true };
+
 test('a cycle that failed is counted apart, and is in no percentile', (t) => {
   const [mode] = teardownModes;
   if (mode === undefined) return t.fail();
@@ -242,7 +266,7 @@ test('a cycle that failed is counted apart, and is in no percentile', (t) => {
   const bad = [1000n, 1000n, 2000n, 9_000_000n, 2n, -104n];
   tally.add(BigInt64Array.from([...good, ...bad, ...good]));
   c.add(BigInt64Array.from([...good, ...good, ...good]));
-  tally.left([], { port: 1, lived: 3, resets: 1 }, true);
+  tally.left([], { port: 1, lived: 3, resets: 1 }, alone);
   const { cycles, faults, maxUs, ratioToC, strayResets } = tally.result('raw', c);
   t.is(cycles, 2);
   t.true(maxUs < 10);
@@ -258,9 +282,29 @@ test('a reset that did not come is a fault; one too many is not', (t) => {
   const mode = teardownModes.find(({ kind }) => kind === 'reset');
   if (mode === undefined) return t.fail();
   const tally = new Tally(mode);
-  tally.left([], { port: 1, lived: 3, resets: 2 }, true);
+  tally.left([], { port: 1, lived: 3, resets: 2 }, alone);
   t.deepEqual(tally.result('raw', tally).faults, [{ what: 'no RST', count: 1 }]);
   const more = new Tally(mode);
-  more.left([], { port: 1, lived: 3, resets: 4 }, true);
+  more.left([], { port: 1, lived: 3, resets: 4 }, alone);
   t.deepEqual(more.result('raw', more).faults, []);
+});
+
+const at = (state: 'TIME_WAIT' | 'LAST_ACK', end: 'client' | 'server') =>
+  ({
+    state,
+    local: { address: '127.0.0.1', port: end === 'server' ? 1 : 5000 },
+    remote: { address: '127.0.0.1', port: end === 'server' ? 5000 : 1 },
+  }) as unknown as Parameters<Tally['left']>[0][number];
+
+test('of a session that was cut short only TIME_WAIT is counted', (t) => {
+  const [mode] = teardownModes;
+  if (mode === undefined) return t.fail();
+  const sockets = [at('TIME_WAIT', 'client'), at('LAST_ACK', 'server')];
+  const short = new Tally(mode);
+  short.left(sockets, { port: 1, lived: 9, resets: 4 }, { whole: false, alone: true });
+  const cut = short.result('c', short);
+  t.deepEqual([cut.timeWait.client, cut.socketsLeft, cut.faults], [1, 0, []]);
+  const whole = new Tally(mode);
+  whole.left(sockets, { port: 1, lived: 1, resets: 0 }, alone);
+  t.is(whole.result('c', whole).socketsLeft, 1);
 });

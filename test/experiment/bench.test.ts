@@ -63,7 +63,7 @@ testUnless(noNamespace, 'interrupted before it began, it has measured nothing', 
   const record = await bench({ modes, drivers: ['c'], cycles: 5, world: 'namespace', signal });
   t.true(record.interrupted);
   t.deepEqual(record.modes, []);
-  t.deepEqual(await measureScale([10], { world: 'namespace', signal }), []);
+  t.deepEqual(await measureScale([10], { world: 'namespace', signal }), { points: [] });
 });
 
 const stateEvent = (tNs: bigint, socket: bigint, oldState: string, newState: string, port = 80) =>
@@ -95,6 +95,18 @@ test('time in states: from entering to leaving, socket by socket, of one listene
   t.is(states.FIN_WAIT1?.count, 1);
   t.is(states.FIN_WAIT1?.maxUs, 2);
   t.is(states.FIN_WAIT2?.maxUs, 1);
+});
+
+test("time in states: where an event was lost, the time is nobody's", (t) => {
+  const states = timeInStates(
+    [
+      stateEvent(1000n, 1n, 'ESTABLISHED', 'FIN_WAIT1'),
+      stateEvent(9000n, 1n, 'FIN_WAIT2', 'CLOSE'),
+      stateEvent(9100n, 1n, 'CLOSE', 'SYN_SENT'),
+    ],
+    80,
+  );
+  t.deepEqual(states, {});
 });
 
 test('calls of a teardown: those between its first and its last, of its threads', (t) => {

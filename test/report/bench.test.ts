@@ -45,6 +45,25 @@ test('what could not be seen is a dash, and a fault is a line', (t) => {
   t.regex(text, /fault: program: 2 x no RST/);
 });
 
+test('what was not measured is a dash, and no 0 us', (t) => {
+  const none = Number.NaN;
+  const nothing = { count: 0, p50Us: none, p90Us: none, p99Us: none, p999Us: none, maxUs: none };
+  const {
+    states: _states,
+    systemCalls: _calls,
+    ...idle
+  } = driverBench('raw', {
+    ...{ ...nothing, closeToEof: nothing, cycles: 0, cyclesPerSecond: 0, ratioToC: none },
+    ratio: { median: none, p10: none, p90: none },
+  });
+  t.regex(formatBench(benchRecord([idle]), plain), /^ {2}raw( +-){11} +0$/m);
+});
+
+test('memory: at the beginning and at the end', (t) => {
+  const record = { ...benchRecord([]), rssBytes: { first: 100 * 2 ** 20, last: 101.5 * 2 ** 20 } };
+  t.regex(formatBench(record, plain), /^memory: 100\.0 MiB after .*, 101\.5 MiB at the end$/m);
+});
+
 test('where the time goes, where it was measured', (t) => {
   const record = benchRecord([driverBench('raw')]);
   t.notRegex(formatBench(record, plain), /where the time/);
