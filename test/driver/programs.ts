@@ -9,6 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 
+/** What ends what was started: a test, or whoever else has a list of such things. */
+export type Scope = Pick<ExecutionContext, 'teardown'>;
+
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const FIXTURES = fileURLToPath(new URL('../../../test/fixture/', import.meta.url));
 const DEADLINE_MS = 20_000;
@@ -41,11 +44,7 @@ export class Program {
   readonly #ended: Promise<unknown>;
 
   /** With `stdin`, a descriptor, for what can be typed. */
-  constructor(
-    t: ExecutionContext,
-    [file = '', ...args]: string[],
-    stdin: number | 'pipe' = 'pipe',
-  ) {
+  constructor(t: Scope, [file = '', ...args]: string[], stdin: number | 'pipe' = 'pipe') {
     this.#child = spawn(file, args, { stdio: [stdin, 'pipe', 'pipe'] });
     this.#child.stdout?.setEncoding('latin1').on('data', (text: string) => {
       this.stdout += text;
@@ -115,7 +114,7 @@ export class Program {
 }
 
 /** Makes a directory that goes with the test. */
-export function scratch(t: ExecutionContext): string {
+export function scratch(t: Scope): string {
   const directory = mkdtempSync(join(tmpdir(), 'closewait-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   return directory;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import * as sys from '../../src/syscall/sys.js';
 import { CLI } from '../cli/closewait.js';
+import { type Server, servers, weathered } from '../diagnose/real-servers.js';
 import { Traces } from '../experiment/traces.js';
 import { callOf } from '../fixture/actors.js';
 import { until } from '../fixture/until.js';
@@ -168,6 +169,29 @@ async function kills(): Promise<Part> {
   };
 }
 
+/** A server from Debian under storms, diagnosed all the while: what it says of a healthy server is part of what is left. */
+function storms(server: Server): Row {
+  return {
+    times: 100 * server.lives,
+    what: `connections to ${server.name} that end in every way; no false alarm`,
+    unavailable: server.missing,
+    open: async () => ({
+      run: async (times) => {
+        const ends: (() => unknown)[] = [];
+        try {
+          const scope = { teardown: (end: () => unknown) => ends.push(end) };
+          const { looks } = await weathered(scope, server, times);
+          const leak = looks.flatMap(({ sockets }) => sockets).find(({ leak }) => leak);
+          expect(JSON.stringify(leak), undefined, 'leak');
+        } finally {
+          for (const end of ends.reverse()) await end();
+        }
+      },
+      [Symbol.asyncDispose]: async () => {},
+    }),
+  };
+}
+
 export const parts: Record<string, Row> = {
   raw: { times: 1_000_000, what: 'connection lives, blocking calls', open: lives },
   actors: { times: 1_000_000, what: 'connection lives, two actors', open: actorLives },
@@ -179,4 +203,5 @@ export const parts: Record<string, Row> = {
     unavailable: spawnSync('unshare', ['--net', 'true']).status === 0 ? undefined : 'needs root',
     open: kills,
   },
+  ...Object.fromEntries(servers.map((server) => [server.protocol, storms(server)])),
 };
