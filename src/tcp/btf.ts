@@ -21,19 +21,24 @@ const DECL_TAG = 17;
 const TYPE_TAG = 18;
 const ENUM64 = 19;
 
-/** What follows a type's first 12 bytes: so much, and so much for each of its `vlen` parts. */
-const TAILS: Readonly<Record<number, readonly [fixed: number, each: number]>> = {
-  [INT]: [4, 0],
-  [ARRAY]: [12, 0],
-  [STRUCT]: [0, MEMBER_SIZE],
-  [UNION]: [0, MEMBER_SIZE],
-  [ENUM]: [0, 8],
-  [FUNC_PROTO]: [0, 8],
-  [VAR]: [4, 0],
-  [DATASEC]: [0, 12],
-  [DECL_TAG]: [4, 0],
-  [ENUM64]: [0, 12],
-};
+/** How many bytes follow a type's first 12, by its kind: `FIXED`, and `EACH` for each of its `vlen` parts. */
+const FIXED = new Uint8Array(ENUM64 + 1);
+const EACH = new Uint8Array(ENUM64 + 1);
+for (const [kind, fixed, each] of [
+  [INT, 4, 0],
+  [ARRAY, 12, 0],
+  [STRUCT, 0, MEMBER_SIZE],
+  [UNION, 0, MEMBER_SIZE],
+  [ENUM, 0, 8],
+  [FUNC_PROTO, 0, 8],
+  [VAR, 4, 0],
+  [DATASEC, 0, 12],
+  [DECL_TAG, 4, 0],
+  [ENUM64, 0, 12],
+] as const) {
+  FIXED[kind] = fixed;
+  EACH[kind] = each;
+}
 const LAST_KIND = ENUM64;
 
 const ALIASES: ReadonlySet<number> = new Set([TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG]);
@@ -43,45 +48,48 @@ const DEEPEST = 32;
 /**
  * The types of a kernel, as /sys/kernel/btf/vmlinux describes them: where a member lies in the struct of this very build.
  *
- * Types are looked up when asked for; nothing but their positions is decoded before.
+ * Types are looked up when asked for; nothing but their positions is decoded before. There are 100,000 of them: loops over
+ * all read whole words.
  */
 export class Btf {
-  readonly #data: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #words: Uint32Array;
   /** Where type number n begins; [0] is void, which has no place. */
   readonly #positions: Uint32Array;
   readonly #count: number;
   readonly #strings: number;
   readonly #found = new Map<string, number>();
 
-  private constructor(data: DataView, strings: number, positions: Uint32Array, count: number) {
-    this.#data = data;
-    this.#strings = strings;
+  private constructor(bytes: Uint8Array, words: Uint32Array, start: number, end: number) {
+    this.#bytes = bytes;
+    this.#words = words;
+    const header = words[1] as number;
+    this.#strings = header + (words[4] as number);
+    const positions = new Uint32Array(Math.floor((end - start) / TYPE_SIZE) + 1);
+    let count = 1;
+    for (let at = start; at + TYPE_SIZE <= end; count++) {
+      const info = words[(at >> 2) + 1] as number;
+      const kind = (info >>> 24) & 0x1f;
+      if (kind > LAST_KIND) break;
+      const parts = (EACH[kind] as number) * (info & 0xffff);
+      const next = at + TYPE_SIZE + (FIXED[kind] as number) + parts;
+      if (next > end) break;
+      positions[count] = at;
+      at = next;
+    }
     this.#positions = positions;
     this.#count = count;
   }
 
   /** Undefined for what is no BTF. Types from the first malformed or unknown one on are left out. */
-  static parse(bytes: Uint8Array): Btf | undefined {
-    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (data.byteLength < HEADER_SIZE || data.getUint16(0, true) !== MAGIC) return;
-    const header = data.getUint32(4, true);
-    const start = header + data.getUint32(8, true);
-    const end = start + data.getUint32(12, true);
-    const strings = header + data.getUint32(16, true);
-    if (end > data.byteLength || strings > data.byteLength) return;
-
-    const positions = new Uint32Array(Math.floor((end - start) / TYPE_SIZE) + 1);
-    let count = 1;
-    for (let at = start; at + TYPE_SIZE <= end; count++) {
-      const info = data.getUint32(at + 4, true);
-      const kind = (info >>> 24) & 0x1f;
-      const [fixed, each] = TAILS[kind] ?? [0, 0];
-      const next = at + TYPE_SIZE + fixed + each * (info & 0xffff);
-      if (kind > LAST_KIND || next > end) break;
-      positions[count] = at;
-      at = next;
-    }
-    return new Btf(data, strings, positions, count);
+  static parse(data: Uint8Array): Btf | undefined {
+    const bytes = data.byteOffset % 4 === 0 ? data : data.slice();
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+    const [magic = 0, header = 0, first = 0, size = 0, strings = 0] = words;
+    if (bytes.length < HEADER_SIZE || (magic & 0xffff) !== MAGIC) return;
+    const start = header + first;
+    if (start % 4 !== 0 || start + size > bytes.length || header + strings > bytes.length) return;
+    return new Btf(bytes, words, start, start + size);
   }
 
   /** The number of a typedef; a tracepoint `x` has one by the name of `btf_trace_x`. */
@@ -123,8 +131,12 @@ export class Btf {
   }
 
   #search(kind: number, name: string): number | undefined {
+    const words = this.#words;
+    const positions = this.#positions;
     for (let id = 1; id < this.#count; id++) {
-      if (this.#kind(id) === kind && this.#named(this.#positions[id] ?? 0, name)) return id;
+      const at = positions[id] as number;
+      if ((((words[(at >> 2) + 1] as number) >>> 24) & 0x1f) !== kind) continue;
+      if (this.#named(at, name)) return id;
     }
     return;
   }
@@ -138,15 +150,15 @@ export class Btf {
     const kind = this.#kind(struct);
     if ((kind !== STRUCT && kind !== UNION) || depth > DEEPEST) return;
     const at = this.#positions[struct] ?? 0;
-    const info = this.#data.getUint32(at + 4, true);
+    const info = this.#word(at + 4);
     const bitfields = info >>> 31 === 1;
     const end = at + TYPE_SIZE + (info & 0xffff) * MEMBER_SIZE;
     for (let member = at + TYPE_SIZE; member < end; member += MEMBER_SIZE) {
-      const type = this.#data.getUint32(member + 4, true);
-      const position = this.#data.getUint32(member + 8, true);
+      const type = this.#word(member + 4);
+      const position = this.#word(member + 8);
       const offset = Math.floor((bitfields ? position & 0xff_ffff : position) / 8);
       if (this.#named(member, name)) return { offset, type };
-      if (this.#data.getUint32(member, true) !== 0) continue;
+      if (this.#word(member) !== 0) continue;
       const inner = this.#member(type, name, depth + 1);
       if (inner !== undefined) return { offset: offset + inner.offset, type: inner.type };
     }
@@ -157,23 +169,29 @@ export class Btf {
   #resolve(id: number): number {
     let type = id;
     for (let depth = 0; depth < DEEPEST && ALIASES.has(this.#kind(type)); depth++) {
-      type = this.#data.getUint32((this.#positions[type] ?? 0) + 8, true);
+      type = this.#word((this.#positions[type] ?? 0) + 8);
     }
     return type;
   }
 
   #kind(id: number): number {
     const at = id < this.#count ? (this.#positions[id] ?? 0) : 0;
-    return at === 0 ? 0 : (this.#data.getUint32(at + 4, true) >>> 24) & 0x1f;
+    return at === 0 ? 0 : (this.#word(at + 4) >>> 24) & 0x1f;
+  }
+
+  #word(at: number): number {
+    return this.#words[at >> 2] as number;
   }
 
   /** Whether the string that the number at `at` refers to is `name`; names are ASCII. */
   #named(at: number, name: string): boolean {
-    const start = this.#strings + this.#data.getUint32(at, true);
-    if (start + name.length >= this.#data.byteLength) return false;
+    const bytes = this.#bytes;
+    const start = this.#strings + (this.#words[at >> 2] as number);
+    // What lies past the end is undefined, and equals nothing.
+    if (bytes[start + name.length] !== 0) return false;
     for (let i = 0; i < name.length; i++) {
-      if (this.#data.getUint8(start + i) !== name.charCodeAt(i)) return false;
+      if (bytes[start + i] !== name.charCodeAt(i)) return false;
     }
-    return this.#data.getUint8(start + name.length) === 0;
+    return true;
   }
 }
