@@ -1,4 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
+import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
+import { ROW_WORDS } from '../observer/descriptor-program.js';
 import { type EpollInstances, isEventpoll } from '../observer/epoll.js';
 import { codeOf, isGone, numbersIn, ProcessDirectory, unlessGone } from '../observer/proc.js';
 import { NOT_A_SOCKET, type SocketDescriptor, socketInode } from '../observer/process.js';
@@ -12,7 +14,7 @@ export interface HeldBy {
 /** What one pass over /proc found in one process. */
 interface Household extends EpollInstances {
   readonly pid: number;
-  /** Its sockets are the places from `first` up to, not including, `end`. */
+  /** Its sockets are among the places from `first` up to, not including, `end`. */
   readonly first: number;
   readonly end: number;
 }
@@ -20,12 +22,18 @@ interface Household extends EpollInstances {
 const NOWHERE = -1;
 const FIRST_SIZE = 1024;
 
+/** Instead of an inode number: no socket. */
+const NONE = 0;
+
+/** Where in a row of a DescriptorIterator what is. */
+const [PID, TID, FD, INODE] = [0, 1, 2, 3];
+
 /**
  * Which process holds which sockets, as one pass over /proc found it.
  *
  * One pass answers for any number of sockets, and sees the event loops as well. Inode numbers tell sockets apart: the kernel
- * gives the same one out again only after 2^32 others. Costs 3 us a descriptor, most of it the kernel's; see
- * observer/process.ts for what it is blind to.
+ * gives the same one out again only after 2^32 others. Costs 3 us a descriptor, most of it the kernel's, and a fourth of that
+ * where a BPF program may tell of them; see observer/process.ts for what it is blind to.
  */
 export class Census {
   /** Processes that may not be read, by the errno that said so. */
@@ -33,29 +41,24 @@ export class Census {
   /** Whether /proc hides the processes of others (mount option hidepid). */
   readonly hidden: boolean;
   readonly #households = new Map<number, Household>();
-  // A place for each descriptor of a socket, in order of pid and fd.
+  // A place for each descriptor of a socket, in order of pid and fd: ROW_WORDS numbers.
   #length = 0;
-  #pids = new Int32Array(FIRST_SIZE);
-  #fds = new Int32Array(FIRST_SIZE);
-  #inodes = new Float64Array(FIRST_SIZE);
+  #rows = new Uint32Array(FIRST_SIZE * ROW_WORDS);
   /** The first place of an inode number, by its last bits; made when the pass has ended. */
   readonly #buckets: Int32Array;
   /** The next place of the same bucket. */
   readonly #next: Int32Array;
 
-  /** Makes the pass. */
-  constructor() {
+  /** Makes the pass; by `iterator` where there is one, which tells of sockets of TCP only. */
+  constructor(iterator?: DescriptorIterator) {
     const pids = numbersIn('/proc');
     this.hidden = pids[0] !== 1;
-    for (const pid of pids) this.#visit(pid);
+    if (iterator === undefined) for (const pid of pids) this.#visit(pid);
+    else this.#take(iterator);
     // At least as many buckets as places. The numbers were given out in turn: their last bits are as good as any hash.
     this.#buckets = new Int32Array(2 ** Math.ceil(Math.log2(this.#length + 1))).fill(NOWHERE);
     this.#next = new Int32Array(this.#length);
-    for (let place = this.#length - 1; place >= 0; place--) {
-      const bucket = this.#bucketOf(this.#inodes[place] as number);
-      this.#next[place] = this.#buckets[bucket] as number;
-      this.#buckets[bucket] = place;
-    }
+    this.#index();
   }
 
   /** The processes that hold sockets. */
@@ -65,9 +68,11 @@ export class Census {
 
   /** Who holds a socket, in order of pid and fd: dup, fork and SCM_RIGHTS make several. */
   holdersOf(inode: number): HeldBy[] {
+    const rows = this.#rows;
     const holders: HeldBy[] = [];
     for (let place = this.#placeOf(inode); place !== NOWHERE; place = this.#samePlace(place)) {
-      holders.push({ pid: this.#pids[place] as number, fd: this.#fds[place] as number });
+      const at = place * ROW_WORDS;
+      holders.push({ pid: rows[at + PID] as number, fd: rows[at + FD] as number });
     }
     return holders;
   }
@@ -87,16 +92,18 @@ export class Census {
         }
       }
     }
+    const rows = this.#rows;
     const unlisted = new Map<number, SocketDescriptor[]>();
     const seen = new Set<number>();
     for (const { pid, first, end } of this.#households.values()) {
       const sockets: SocketDescriptor[] = [];
       seen.clear();
       for (let place = first; place < end; place++) {
-        const inode = this.#inodes[place] as number;
-        if (isListed[place] !== 0 || seen.has(inode)) continue;
+        if (isListed[place] !== 0) continue;
+        const inode = rows[place * ROW_WORDS + INODE] as number;
+        if (inode === NONE || seen.has(inode)) continue;
         seen.add(inode);
-        sockets.push({ fd: this.#fds[place] as number, inode });
+        sockets.push({ fd: rows[place * ROW_WORDS + FD] as number, inode });
       }
       if (sockets.length > 0) unlisted.set(pid, sockets);
     }
@@ -125,40 +132,78 @@ export class Census {
     }
   }
 
+  /** Takes the rows as they come, which is in order of tid and fd: those of one process are together. */
+  #take(iterator: DescriptorIterator): void {
+    for (const rows of iterator.rows()) {
+      const length = this.#length + rows.length / ROW_WORDS;
+      while (length * ROW_WORDS > this.#rows.length) this.#grow();
+      this.#rows.set(rows, this.#length * ROW_WORDS);
+      this.#length = length;
+    }
+    const rows = this.#rows;
+    const end = this.#length;
+    const orphaned = new Set<number>();
+    for (let first = 0; first < end; ) {
+      const pid = rows[first * ROW_WORDS + PID] as number;
+      const epfds: number[] = [];
+      let sockets = 0;
+      let place = first;
+      for (; place < end && rows[place * ROW_WORDS + PID] === pid; place++) {
+        const at = place * ROW_WORDS;
+        // A table of a thread's own. It is the process's if its first thread has ended.
+        if (rows[at + TID] !== pid) {
+          rows[at + INODE] = NONE;
+          orphaned.add(pid);
+        } else if (rows[at + INODE] === NONE) epfds.push(rows[at + FD] as number);
+        else sockets++;
+      }
+      if (sockets > 0) this.#households.set(pid, { pid, first, end: place, epfds, task: '' });
+      first = place;
+    }
+    for (const pid of orphaned) if (!this.#households.has(pid)) this.#visit(pid);
+  }
+
   #add(pid: number, fd: number, inode: number): void {
-    const place = this.#length++;
-    if (place === this.#fds.length) this.#grow();
-    this.#pids[place] = pid;
-    this.#fds[place] = fd;
-    this.#inodes[place] = inode;
+    const at = this.#length * ROW_WORDS;
+    if (at === this.#rows.length) this.#grow();
+    this.#rows[at + PID] = pid;
+    this.#rows[at + FD] = fd;
+    this.#rows[at + INODE] = inode;
+    this.#length++;
   }
 
   #grow(): void {
-    const size = 2 * this.#fds.length;
-    const [pids, fds, inodes] = [this.#pids, this.#fds, this.#inodes];
-    this.#pids = new Int32Array(size);
-    this.#fds = new Int32Array(size);
-    this.#inodes = new Float64Array(size);
-    this.#pids.set(pids);
-    this.#fds.set(fds);
-    this.#inodes.set(inodes);
+    const rows = this.#rows;
+    this.#rows = new Uint32Array(2 * rows.length);
+    this.#rows.set(rows);
   }
 
-  #bucketOf(inode: number): number {
-    return inode & (this.#buckets.length - 1);
+  #index(): void {
+    const [rows, buckets, next] = [this.#rows, this.#buckets, this.#next];
+    const mask = buckets.length - 1;
+    for (let place = this.#length - 1; place >= 0; place--) {
+      const inode = rows[place * ROW_WORDS + INODE] as number;
+      if (inode === NONE) continue;
+      next[place] = buckets[inode & mask] as number;
+      buckets[inode & mask] = place;
+    }
   }
 
   #placeOf(inode: number): number {
-    return this.#from(this.#buckets[this.#bucketOf(inode)] as number, inode);
+    const first = this.#buckets[inode & (this.#buckets.length - 1)] as number;
+    return this.#from(first, inode);
   }
 
   #samePlace(place: number): number {
-    return this.#from(this.#next[place] as number, this.#inodes[place] as number);
+    return this.#from(this.#next[place] as number, this.#rows[place * ROW_WORDS + INODE] as number);
   }
 
   #from(start: number, inode: number): number {
+    const rows = this.#rows;
     let place = start;
-    while (place !== NOWHERE && this.#inodes[place] !== inode) place = this.#next[place] as number;
+    while (place !== NOWHERE && rows[place * ROW_WORDS + INODE] !== inode) {
+      place = this.#next[place] as number;
+    }
     return place;
   }
 }

@@ -1,3 +1,4 @@
+import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
 import { codeOf, isGone, numbersIn, unlessGone } from '../observer/proc.js';
 import { SyscallError } from '../syscall/error.js';
 import { isLeak } from '../tcp/cause.js';
@@ -36,7 +37,8 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const missed = await openNamespaces(eyes, options);
   const listeners = eyes.list();
   const shown = eyes.look();
-  let census = new Census();
+  using iterator = await iteratorFor(eyes.listed);
+  let census = new Census(iterator);
   const ghosts = eyes.seekGhosts(census, pids);
 
   const isWanted = (suspect: Suspect): boolean => {
@@ -53,7 +55,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   // Descriptors have come and gone while one watched; the census has to be as fresh as the last look. A ghost was asked by
   // its descriptor.
   if (watched.some(({ watchedMs, suspect }) => watchedMs > 0 && suspect.state !== 'CLOSE')) {
-    census = new Census();
+    census = new Census(iterator);
   }
 
   const processOf = remembered(describe);
@@ -87,6 +89,16 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     incomplete: [...incomplete],
     sufficient: missed.length === 0 && eyes.incomplete.length === 0 && !unreadable,
   };
+}
+
+/** From how many sockets on it pays to load a program that tells of their holders. */
+const MANY = 5000;
+
+/** What makes a census of very many faster, where it may be had. */
+export async function iteratorFor(sockets: number): Promise<DescriptorIterator | undefined> {
+  if (sockets < MANY) return undefined;
+  const { DescriptorIterator } = await import('../observer/descriptor-iterator.js');
+  return DescriptorIterator.openIfAllowed();
 }
 
 function isAt({ local, remote }: Suspect, ports: readonly number[]): boolean {

@@ -31,6 +31,11 @@ export class Eyes implements Disposable {
     return [...this.#namespaces.keys()];
   }
 
+  /** How many sockets sock_diag has listed so far, in all looks. */
+  get listed(): number {
+    return this.#listed.reduce((sum, { length }) => sum + length, 0);
+  }
+
   /** Looks at the caller's own namespace from now on. */
   openOwn(): void {
     const own = Namespace.own();

@@ -1,8 +1,9 @@
+import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
 import { codeOf, isGone, unlessGone } from '../observer/proc.js';
 import { SockDiag } from '../observer/sock-diag.js';
 import type { SocketTable } from '../tcp/socket-table.js';
 import { Census, commOf, type HeldBy, netnsOf } from './census.js';
-import { diagnose } from './diagnose.js';
+import { diagnose, iteratorFor } from './diagnose.js';
 import { GHOST, kindAt } from './kind.js';
 import { type DescriptorUse, descriptorUseOf } from './limits.js';
 import { suspiciousStates } from './namespace.js';
@@ -83,6 +84,8 @@ export class Watch implements Disposable {
   readonly #census = new Rarely();
   readonly #haunting = new Rarely();
   #ghosts: readonly SocketReport[] = [];
+  /** Stays loaded once there were very many sockets. */
+  #iterator: DescriptorIterator | undefined;
   /** The last pass over /proc. */
   #found: Census | undefined;
   #blind: readonly string[] = [];
@@ -128,8 +131,9 @@ export class Watch implements Disposable {
         nowMs,
         views.some(({ isNew }) => isNew),
       )
-    )
-      this.#attribute(nowMs);
+    ) {
+      await this.#attribute(nowMs);
+    }
     this.#tally.begin();
     const incomplete = new Set<string>();
     let unattributed = 0;
@@ -170,9 +174,10 @@ export class Watch implements Disposable {
     return { table, rows, listeners: listenersOf(diag), isNew };
   }
 
-  #attribute(nowMs: number): void {
+  async #attribute(nowMs: number): Promise<void> {
     const before = process.cpuUsage();
-    const found = new Census();
+    this.#iterator ??= await iteratorFor(this.#known.size);
+    const found = new Census(this.#iterator);
     const { refused, hidden } = found;
     this.#found = found;
     for (const [inode, known] of this.#known) {
@@ -274,8 +279,9 @@ export class Watch implements Disposable {
     };
   }
 
-  /** Closes the netlink sockets. Idempotent. */
+  /** Closes the netlink sockets and unloads the program. Idempotent. */
   [Symbol.dispose](): void {
+    this.#iterator?.close();
     for (const diag of this.#diags.values()) diag.close();
   }
 }
