@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { snapshot } from '../observer/sock-diag.js';
 import { until } from '../observer/until.js';
 import * as sys from '../syscall/sys.js';
+import { TextFrames } from './frames.js';
 
 const PORT = 9229;
 const ANSWER_MS = 5000;
@@ -54,7 +55,9 @@ export async function nodeStacks(pid: number, signal?: AbortSignal): Promise<str
 async function asked(url: URL): Promise<string> {
   using session = await Session.open(url);
   session.send('Debugger.enable');
-  session.send('Debugger.pause');
+  const pause = session.send('Debugger.pause');
+  // From then on it is a matter of its own time: before, of whoever else has the processor.
+  await session.until(({ id }) => id === pause, ANSWER_MS);
   const paused = await session.until(({ method }) => method === 'Debugger.paused', PAUSE_MS);
   // A pause that has not come would meet the questions that follow; one that has come lets them be answered.
   if (paused === undefined) session.send('Debugger.disable');
@@ -114,11 +117,11 @@ function body(url: string): Promise<string> {
   });
 }
 
-/** A WebSocket (RFC 6455) that carries JSON, as far as an inspector goes: text frames, unfragmented. */
+/** A WebSocket that carries JSON. */
 class Session implements Disposable {
   readonly #socket: Socket;
   readonly #messages: Message[] = [];
-  #received = Buffer.alloc(0);
+  readonly #frames = new TextFrames();
   #lastId = 0;
   #wake = (): void => undefined;
 
@@ -166,25 +169,16 @@ class Session implements Disposable {
   }
 
   #take(chunk: Buffer): void {
-    this.#received = Buffer.concat([this.#received, chunk]);
-    for (;;) {
-      const { length } = this.#received;
-      const short = (this.#received[1] ?? 0) & 0x7f;
-      const start = short === 127 ? 10 : short === 126 ? 4 : 2;
-      if (length < start) return;
-      const size =
-        short === 127
-          ? Number(this.#received.readBigUInt64BE(2))
-          : short === 126
-            ? this.#received.readUInt16BE(2)
-            : short;
-      if (length < start + size) return;
-      const isText = ((this.#received[0] ?? 0) & 0xf) === 1;
-      const text = this.#received.subarray(start, start + size).toString();
-      this.#received = this.#received.subarray(start + size);
-      if (isText) this.#messages.push(JSON.parse(text));
-      this.#wake();
+    try {
+      for (const text of this.#frames.push(chunk)) {
+        const message: unknown = JSON.parse(text);
+        if (typeof message === 'object' && message !== null) this.#messages.push(message);
+      }
+    } catch {
+      // Whoever this is, it is no inspector: nothing more is heard of it.
+      this.#socket.destroy();
     }
+    this.#wake();
   }
 
   [Symbol.dispose](): void {

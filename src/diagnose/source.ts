@@ -112,6 +112,15 @@ function placeOf(frames: readonly string[]): { file: string; line: number } | un
   const own = frames.find((frame) => !frame.includes('/node_modules/')) ?? frames[0] ?? '';
   const [, where = '', line = ''] = /(?:^|\()([^()]+):(\d+):\d+\)?$/.exec(own) ?? [];
   if (where === '') return undefined;
-  const file = where.startsWith('file://') ? fileURLToPath(where) : where;
-  return { file, line: Number(line) };
+  return { file: pathOf(where), line: Number(line) };
+}
+
+/** Of a file's URL its path; anything else as it is. */
+function pathOf(place: string): string {
+  if (!place.startsWith('file://')) return place;
+  try {
+    return fileURLToPath(place);
+  } catch {
+    return place;
+  }
 }

@@ -82,9 +82,8 @@ export class LibuvProgram implements AsyncDisposable {
   #hear(line: string): void {
     try {
       this.#report(JSON.parse(line) as Report);
-    } catch (error) {
-      // Another program than ours, or one that prints besides.
-      if (!(error instanceof SyntaxError)) throw error;
+    } catch {
+      // Another program than ours, or one that prints besides: no JSON, or none of these reports.
       this.#end(new Error(`${this.process.name} printed what is no report: ${line}`));
     }
   }

@@ -2,7 +2,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { diagnose } from '../../src/diagnose/diagnose.js';
-import { type Runtime, runtimeOf } from '../../src/diagnose/runtime.js';
+import { namesGoSection, type Runtime, runtimeOf } from '../../src/diagnose/runtime.js';
 import { stacksOf, stackToolFor } from '../../src/diagnose/stacks.js';
 import * as sys from '../../src/syscall/sys.js';
 import { Program, scratch } from '../driver/programs.js';
@@ -32,6 +32,37 @@ const TSC = fileURLToPath(
   ),
 );
 const noGo = existsSync(TSC) ? undefined : 'no Go program here';
+
+/** An ELF header with sections at a place, and one that has their names at another. */
+function elf(sections: bigint, names: bigint): Buffer {
+  const bytes = Buffer.alloc(200);
+  bytes.write('\x7fELF\x02\x01', 'latin1');
+  bytes.writeBigUInt64LE(sections, 0x28);
+  bytes.writeBigUInt64LE(names, 64 + 0x18);
+  bytes.writeBigUInt64LE(2n ** 64n - 1n, 64 + 0x20);
+  bytes.write('\0.go.buildinfo\0', 150, 'latin1');
+  return bytes;
+}
+
+// The kernel runs a program without looking at its sections: they may be anywhere.
+for (const [what, bytes, isGo] of [
+  ['sections where they should be', elf(64n, 150n), true],
+  ['another section', elf(64n, 152n), false],
+  ['no sections', elf(0n, 150n), false],
+  ['sections behind the end', elf(500n, 150n), false],
+  ['sections nowhere', elf(2n ** 64n - 1n, 150n), false],
+  ['names nowhere', elf(64n, 2n ** 64n - 1n), false],
+  ['cut short', elf(64n, 150n).subarray(0, 50), false],
+  ['no ELF', Buffer.alloc(200), false],
+] as const) {
+  test(`the header of an executable: ${what}`, (t) => {
+    const read = (position: number, length: number): Buffer => {
+      t.true(Number.isSafeInteger(position));
+      return bytes.subarray(position, position + length);
+    };
+    t.is(namesGoSection(read), isGo);
+  });
+}
 
 testUnless(noGo, 'Go: by the section its linker writes', async (t) => {
   const program = new Program(t, [TSC, '--lsp', '--stdio']);

@@ -21,6 +21,8 @@ for (const [what, stack, file, at] of [
   ["Node's own first", frames('connect (node:net:1:2)', 'f (/a/b.js:4:2)'), '/a/b.js', 4],
   ['a dependency first', frames('g (/n/node_modules/d/i.js:1:2)', '/a/b.js:4:2'), '/a/b.js', 4],
   ['dependencies only', frames('g (/n/node_modules/d/i.js:1:2)'), '/n/node_modules/d/i.js', 1],
+  ['the file of another host', frames('f (file://host/a.js:1:2)'), 'file://host/a.js', 1],
+  ['no path', frames('f (file:///%:1:2)'), 'file:///%', 1],
   ['native', frames('new Promise (<anonymous>)'), null, null],
   ['nothing', frames(), null, null],
 ] as const) {

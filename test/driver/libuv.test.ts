@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { castLibuv } from '../../src/driver/libuv.js';
 import type { Cast, ClientRole, ServerRole } from '../../src/driver/role.js';
 import { tcpInfo } from '../../src/observer/tcp-info.js';
@@ -9,6 +10,7 @@ import { World } from '../../src/world/world.js';
 import { test } from '../fixture/descriptors.js';
 import { socketFilter, testWith } from '../fixture/privilege.js';
 import { until } from '../fixture/until.js';
+import { scratch } from './programs.js';
 
 const stateOf = (end: ServerRole | ClientRole) => end.withDescriptor((fd) => tcpInfo(fd).state);
 
@@ -247,5 +249,16 @@ for (const [what, node, expected] of [
   test(`a Node that is none, but ${what}: refused, and nothing stays`, async (t) => {
     await using world = await World.open('host');
     await t.throwsAsync(castLibuv(world, { node }), expected);
+  });
+}
+
+for (const line of ['null', '5', '{"kind":"event","name":"x"}', '{"kind":"failed","id":1}']) {
+  test(`a Node that is none, but prints ${line}: refused, and nothing stays`, async (t) => {
+    const node = join(scratch(t), 'node');
+    writeFileSync(node, `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
+    await using world = await World.open('host');
+    await t.throwsAsync(castLibuv(world, { node }), {
+      message: /printed what is no report: |node has ended \(0\)/,
+    });
   });
 }
