@@ -2,6 +2,7 @@ import type { ProcessReport, ThreadReport } from '../diagnose/process.js';
 import type { Diagnosis, SocketReport } from '../diagnose/record.js';
 import type { Source } from '../diagnose/source-record.js';
 import { formatEndpoint } from '../tcp/address.js';
+import { printable, printableLines } from './printable.js';
 import type { Paint } from './terminal.js';
 
 const WIDTH = 100;
@@ -59,11 +60,15 @@ function processText(
   if (process === undefined) lines.push(paint('bold', 'no process that can be seen'), '\n');
   else {
     const { pid, comm, runtime, threads, stacks } = process;
-    lines.push(paint('bold', `${comm} (pid ${pid}${runtime ? `, ${runtime}` : ''})`), '\n');
+    lines.push(
+      paint('bold', `${printable(comm)} (pid ${pid}${runtime ? `, ${runtime}` : ''})`),
+      '\n',
+    );
     for (const line of waits(threads)) lines.push(`  ${line}\n`);
     if (stacks !== undefined) {
       lines.push(`  ${paint('bold', `stacks: ${stacks.command || 'none'}`)}\n`);
-      lines.push((stacks.text ?? `${stacks.reason}\n`).replace(/^(?=.)/gm, '    '));
+      const text = printableLines(stacks.text ?? `${stacks.reason}\n`);
+      lines.push(text.replace(/^(?=.)/gm, '    '));
     }
   }
   const groups = groupsOf(sockets);
@@ -167,7 +172,9 @@ function socketText(socket: SocketReport): string {
   const away = remote === null ? '?' : formatEndpoint(remote);
   const clock = timer === 'off' ? '' : `, timer ${timer} ${seconds(timerMs)}`;
   const again = retransmits === 0 ? '' : `, ${retransmits} retransmits`;
-  const others = holders.slice(1).map((each) => `${each.comm} (pid ${each.pid}) fd ${each.fd}`);
+  const others = holders
+    .slice(1)
+    .map((each) => `${printable(each.comm)} (pid ${each.pid}) fd ${each.fd}`);
   const also = others.length === 0 ? '' : `, also ${others.join(', ')}`;
   const which = fd === null ? '' : `fd ${fd}: `;
   return `${which}${formatEndpoint(local)} <- ${away}, Recv-Q ${recvQ}, Send-Q ${sendQ}, >= ${seconds(ageMs)}${clock}${again}${also}`;
@@ -185,7 +192,7 @@ export function sourceText(source: Source): string {
     ...(source.writableEnded ? ['end() was called'] : []),
   ].map((each) => `, ${each}`);
   const last = lastEvents.map(({ event, agoMs }) => `'${event}' ${seconds(agoMs)} ago`).join(', ');
-  return `${how} at ${place}${state.join('')}; ${last === '' ? 'no events' : last}`;
+  return printable(`${how} at ${place}${state.join('')}; ${last === '' ? 'no events' : last}`);
 }
 
 /** What the threads wait in, those that wait in the same counted together. */

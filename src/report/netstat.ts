@@ -1,5 +1,6 @@
 import { AF_INET6, type Endpoint } from '../tcp/address.js';
 import type { TcpState } from '../tcp/states.js';
+import { printable } from './printable.js';
 
 /** One socket, as `SocketTable` rows have it, and who owns it. */
 export interface NetstatRow {
@@ -60,10 +61,11 @@ function formatEnd({ address, port }: Endpoint): string {
 /**
  * Writes a process as netstat's PID/Program name column does: cut to 19 bytes, without trailing padding.
  *
- * A character the cut goes through is left out whole; netstat prints its first bytes.
+ * A character the cut goes through is left out whole, and control characters are question marks; netstat prints its first
+ * bytes, and those.
  */
 export function programColumn({ pid, program }: NetstatOwner): string {
-  const cut = utf8.encode(`${pid}/${program}`).subarray(0, 19);
+  const cut = utf8.encode(`${pid}/${printable(program)}`).subarray(0, 19);
   return new TextDecoder().decode(cut, { stream: true });
 }
 

@@ -3,6 +3,7 @@ import type { CapturedFrame, Check, Diagnosis, Moment, Run } from '../experiment
 import type { Scenario } from '../scenario/scenario.js';
 import { formatEndpoint } from '../tcp/address.js';
 import { formatNetstat } from './netstat.js';
+import { printable } from './printable.js';
 import { TcpdumpFormatter } from './tcpdump.js';
 
 /** Wraps text in a style, or returns it as it is where the output is no terminal. */
@@ -55,7 +56,7 @@ function diagnosisText(diagnosis: Diagnosis, moment: Moment): string {
       `${socket.state} ${formatEndpoint(socket.local)} <- ${formatEndpoint(socket.remote)}` +
         (owner === undefined
           ? ''
-          : `, held by ${owner.program} (pid ${owner.pid}) as fd ${owner.fd}`),
+          : `, held by ${printable(owner.program)} (pid ${owner.pid}) as fd ${owner.fd}`),
     );
   }
   lines.push(`cause: ${cause}`, ...evidence.map((each) => `  - ${each}`));

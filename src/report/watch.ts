@@ -1,4 +1,5 @@
 import type { GroupTick, ProcessTick, Tick } from '../diagnose/watch-record.js';
+import { printable } from './printable.js';
 import type { Paint } from './terminal.js';
 
 const HOME = '\x1b[H';
@@ -58,12 +59,18 @@ function summary({ leaks, sockets, unattributed }: Tick): string {
 function processText({ pid, comm, openFds, maxFds, perMinute, fullInMs }: ProcessTick): string {
   const rate = perMinute === null ? '' : `, ${signed(perMinute)} a minute`;
   const full = fullInMs === null ? '' : `, full in ${duration(fullInMs)}`;
-  return `${comm} (pid ${pid}): ${openFds} of ${maxFds ?? 'unlimited'} descriptors${rate}${full}`;
+  return `${printable(comm)} (pid ${pid}): ${openFds} of ${maxFds ?? 'unlimited'} descriptors${rate}${full}`;
 }
 
 function groupText(group: GroupTick): string {
   return row([
-    ...[group.pid ?? '-', group.comm ?? '-', group.state, group.cause, group.listener ?? '-'],
+    ...[
+      group.pid ?? '-',
+      printable(group.comm ?? '-'),
+      group.state,
+      group.cause,
+      group.listener ?? '-',
+    ],
     ...[group.sockets, group.standing, duration(group.oldestMs)],
     group.perMinute === null ? '-' : signed(group.perMinute),
     group.fullInMs === null ? '-' : duration(group.fullInMs),

@@ -29,6 +29,36 @@ test('nothing found', (t) => {
   t.is(formatDiagnosis(nothing, plain), '0 leaks, 0 suspicious sockets\n');
 });
 
+test('what a process chose of itself cannot command the terminal', (t) => {
+  const text = formatDiagnosis(
+    {
+      ...nothing,
+      sockets: [
+        {
+          ...{ ...socket, comm: '\x1b[2J' },
+          holders: [...socket.holders, { pid: 11, fd: 4, comm: 'b\x1b[2J' }],
+          source: {
+            ...{ kind: 'client', file: '/a\x1b[2J.js', line: 1, stack: [], lastEvents: [] },
+            ...{ allowHalfOpen: false, paused: false, flowing: null, readableEnded: false },
+            ...{ writableEnded: false, destroyed: false },
+          },
+        },
+      ],
+      processes: [
+        {
+          ...{ pid: 10, comm: 'a\n\x1b[2J', threads: [] },
+          stacks: { command: 'x', text: 'f\x1b[2J\n' },
+        },
+      ],
+    },
+    plain,
+  );
+  t.notRegex(text, /[^\P{Cc}\n]/u);
+  for (const what of ['a??[2J (pid 10)', 'b?[2J (pid 11)', '/a?[2J.js:1', '    f?[2J\n']) {
+    t.true(text.includes(what), text);
+  }
+});
+
 test('many of a kind are one paragraph: the oldest in full, the advice once', (t) => {
   const sockets = Array.from({ length: 5 }, (_, i) => ({ ...socket, fd: i, ageMs: 1000 + i }));
   const text = formatDiagnosis(

@@ -26,6 +26,12 @@ for (const { name, row, expected } of [
       'tcp        1      0 127.0.0.1:9000          127.0.0.1:46098         CLOSE_WAIT  4321/server         ',
   },
   {
+    name: 'a program whose name would paint the terminal',
+    row: { owner: { pid: 4321, program: '\x1b[31mserver\n' } },
+    expected:
+      'tcp        0      0 127.0.0.1:9000          127.0.0.1:46098         CLOSE_WAIT  4321/?[31mserver?   ',
+  },
+  {
     name: 'a FIN_WAIT2 that nobody owns',
     row: { state: 'FIN_WAIT2', owner: undefined },
     expected:
@@ -141,7 +147,7 @@ for (const { name, bound, to, any, family, serverFamily } of [
   withNetstat(`what netstat prints for the same sockets: ${name}${suffix}`, async (t) => {
     const { server, client, accepted } = await open(t, bound, to);
     await new Promise((resolve) => client.write('unread', resolve));
-    const { stdout } = spawnSync('netstat', ['-antp']);
+    const { stdout } = spawnSync('netstat', ['-antp'], { maxBuffer: Number.POSITIVE_INFINITY });
     const printed = String(stdout).split('\n');
     const common = { recvQ: 0, sendQ: 0, state: 'ESTABLISHED', owner } as const;
     const rows: NetstatRow[] = [
