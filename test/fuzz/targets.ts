@@ -1,5 +1,14 @@
 /** Everything that gives foreign bytes a meaning, and bytes to begin with. */
+import { TextFrames } from '../../src/diagnose/frames.js';
+import { maxFrom } from '../../src/diagnose/limits.js';
+import { mountsIn } from '../../src/diagnose/mounts.js';
+import { namesGoSection } from '../../src/diagnose/runtime.js';
+import { decodeRecord } from '../../src/diagnose/source.js';
+import { parseBench } from '../../src/experiment/bench-compare.js';
 import { parseEpollInterest } from '../../src/observer/epoll.js';
+import { socketTypes, tableTypes } from '../../src/observer/iterator-types.js';
+import { parseStat } from '../../src/observer/proc.js';
+import { socketInode } from '../../src/observer/process.js';
 import { decodeControl } from '../../src/syscall/message.js';
 import * as sys from '../../src/syscall/sys.js';
 import { formatAddress, parseAddress } from '../../src/tcp/address.js';
@@ -8,14 +17,19 @@ import { verifyChecksum } from '../../src/tcp/checksum.js';
 import { decodeFamily } from '../../src/tcp/ethtool.js';
 import { encodeDump } from '../../src/tcp/inet-diag.js';
 import { decodeTcpInfo, tcpInfoFields } from '../../src/tcp/info.js';
-import { encodeAttributes, findAttribute, NetlinkCursor } from '../../src/tcp/netlink.js';
+import {
+  decodeText,
+  encodeAttributes,
+  findAttribute,
+  NetlinkCursor,
+} from '../../src/tcp/netlink.js';
 import { blockLength, decodeBlock, decodePacketStatistics } from '../../src/tcp/packet-ring.js';
 import { decodeBpfRing, decodePerfRing } from '../../src/tcp/ring.js';
 import { decodeLink, decodeLocalRoute, formatLinkAddress } from '../../src/tcp/rtnetlink.js';
 import { decodeFrame } from '../../src/tcp/segment.js';
 import { quote } from '../../src/tcp/segment-line.js';
 import { SocketTable } from '../../src/tcp/socket-table.js';
-import { decoderOf, parseFormat } from '../../src/tcp/tracepoint.js';
+import { decoderOf, parseFormat, portPlaces } from '../../src/tcp/tracepoint.js';
 
 export interface Target {
   readonly seeds: readonly Uint8Array[];
@@ -56,8 +70,8 @@ ${field('const void *', 'skaddr', 8, 8)}${field('int', 'oldstate', 16, 4)}${fiel
 print fmt: "family=%s", __print_symbolic(REC->family, { 2, "AF_INET" }, { 10, "AF_INET6" })
 `;
 const format = parseFormat(FORMAT);
-const decodeRecord = format && decoderOf(format);
-if (decodeRecord === undefined) throw new Error('no decoder for the format above');
+const decodeHit = format && decoderOf(format);
+if (decodeHit === undefined) throw new Error('no decoder for the format above');
 
 // Two sockets' worth of a struct inet_diag_msg, in messages of their own, and the end of the dump.
 const diag = words([72 + 16, 20 | (2 << 16), 1, 0, 0x0a01_0102], zeroes(68));
@@ -78,6 +92,21 @@ const all = (value: Iterable<unknown>): unknown[] => [...value];
 
 const names = Object.keys(sys.socketOptions) as sys.SocketOptionName[];
 
+// What `closewait/register` writes: a stack, and a socket that was opened there.
+const record = `${JSON.stringify({ id: 1, stack: 'Error\n    at f (file:///a/b.js:1:2)' })}
+${JSON.stringify({
+  ...{ inode: 7, fd: 5, kind: 'client', stack: 1, events: [['connect', 1]], flowing: null },
+  ...{ allowHalfOpen: false, paused: false, readableEnded: false, writableEnded: false },
+  ...{ destroyed: false },
+})}
+`;
+
+// An ELF header whose sections begin behind it; the only one names ".go.buildinfo".
+const elf = Buffer.concat([hex('7f454c460201'), zeroes(160), bytesOf('\0.go.buildinfo\0')]);
+elf.writeBigUInt64LE(64n, 0x28);
+elf.writeBigUInt64LE(166n, 64 + 0x18);
+elf.writeBigUInt64LE(15n, 64 + 0x20);
+
 export const targets: Record<string, Target> = {
   address: {
     seeds: [zeroes(16), bytesOf('::ffff:127.0.0.1'), bytesOf('127.0.0.1')],
@@ -87,11 +116,21 @@ export const targets: Record<string, Target> = {
       parseAddress(text(bytes)),
     ],
   },
+  bench: {
+    seeds: [
+      bytesOf(
+        '{"modes": [{"mode": "m", "drivers": [{"driver": "c", "ratios": [], "roundsUs": [1]}]}]}',
+      ),
+    ],
+    run: (bytes) => parseBench(text(bytes)),
+    refuses: /^TypeError: it is /,
+  },
   btf: {
     seeds: [btf],
     run: (bytes) => {
       const parsed = Btf.parse(bytes);
-      return [parsed?.offsetOf('sock', 'x.y'), parsed?.structId('sock'), parsed?.functionId('f')];
+      const members = [parsed?.offsetOf('sock', 'x.y'), parsed?.functionId('f')];
+      return [members, parsed && socketTypes(parsed), parsed && tableTypes(parsed)];
     },
   },
   control: { seeds: [words([20, 0, 1, 1, 7], zeroes(4))], run: decodeControl },
@@ -105,6 +144,15 @@ export const targets: Record<string, Target> = {
     run: (bytes) => parseEpollInterest(3, text(bytes)),
   },
   ethtool: { seeds: [words([0x0201], encodeAttributes([]))], run: decodeFamily },
+  executable: {
+    seeds: [Uint8Array.from(elf)],
+    // As read(2) has it: nothing beyond the end.
+    run: (bytes) =>
+      namesGoSection((position, length) => {
+        if (!Number.isSafeInteger(position)) throw new Error(`read at ${position}`);
+        return Buffer.from(bytes.subarray(position, position + length));
+      }),
+  },
   'frame, ethernet': {
     seeds: [ethernet('0800', ipv4), ethernet('86dd', ipv6)],
     run: (bytes) => [
@@ -119,9 +167,23 @@ export const targets: Record<string, Target> = {
       verifyChecksum(bytes, { linkType: 'raw' }),
     ],
   },
+  inspector: {
+    seeds: [bytesOf('\x81\x02{}\x81\x7e\0\x04null'), hex('817f 00000000 00000002 7b7d')],
+    run: (bytes) => new TextFrames().push(bytes),
+    refuses: /^RangeError: a frame of \d+ bytes$/,
+  },
+  limits: {
+    seeds: [bytesOf('Max open files            1024                 4096                 files\n')],
+    run: (bytes) => maxFrom(text(bytes)),
+    refuses: /^Error: no "Max open files" in limits/,
+  },
   link: {
     seeds: [words([0, 3, 0x1_0043, 0, 0x0003_0009], bytesOf('eth0\0\0\0\0'))],
     run: (bytes) => [decodeLink(bytes), decodeLocalRoute(bytes), formatLinkAddress(bytes)],
+  },
+  mountinfo: {
+    seeds: [bytesOf('40 30 0:4 net:[4026532] /run/netns/a\\040b rw shared:9 - nsfs nsfs rw\n')],
+    run: (bytes) => mountsIn(text(bytes)),
   },
   netlink: {
     seeds: [encodeDump({ family: 2, states: 0xfff, sequence: 1 }), done],
@@ -132,6 +194,7 @@ export const targets: Record<string, Target> = {
         cursor.explanation();
         findAttribute(bytes, cursor.offset, cursor.end, 1);
       }
+      return decodeText(bytes);
     },
   },
   options: {
@@ -150,6 +213,7 @@ export const targets: Record<string, Target> = {
     run: (bytes) => [decodeBlock(bytes), blockLength(bytes), decodePacketStatistics(bytes)],
   },
   quote: { seeds: [bytesOf('test\n')], run: quote },
+  record: { seeds: [bytesOf(record)], run: (bytes) => decodeRecord(text(bytes), 1) },
   'ring, bpf': {
     seeds: [words([40, 0], zeroes(40)), words([0x4000_0008, 0, 0, 0])],
     run: decodeBpfRing,
@@ -167,12 +231,27 @@ export const targets: Record<string, Target> = {
     ],
     run: (bytes) => sys.decodeAddress(bytes),
   },
+  'socket link': {
+    seeds: [bytesOf('socket:[12345]')],
+    run: (bytes) => {
+      // In memory that is longer, as a page of links is.
+      const words = new Uint32Array(2 + (bytes.length >> 2));
+      const page = new Uint8Array(words.buffer);
+      page.set(bytes);
+      return socketInode({ words, bytes: page, start: 0, length: bytes.length });
+    },
+  },
   sockets: {
     seeds: [Uint8Array.from(Buffer.concat([diag, diag, done])), done],
     run: (bytes) => {
       const table = new SocketTable([bytes]);
       return [all(table), table.state, table.timerMs, table.cookie, table.complete];
     },
+  },
+  stat: {
+    seeds: [bytesOf(`1 (a) b) S ${'1 '.repeat(30)}`)],
+    run: (bytes) => parseStat(text(bytes)),
+    refuses: /^Error: stat is cut short/,
   },
   tcpInfo: {
     seeds: [zeroes(104), zeroes(280), Uint8Array.of(1)],
@@ -186,11 +265,11 @@ export const targets: Record<string, Target> = {
     seeds: [bytesOf(FORMAT)],
     run: (bytes) => {
       const parsed = parseFormat(text(bytes));
-      return parsed && decoderOf(parsed)?.(zeroes(72));
+      return parsed && [portPlaces(parsed), decoderOf(parsed)?.(zeroes(72))];
     },
   },
   'tracepoint record': {
     seeds: [zeroes(72), words([0, 0, 1, 0, 1, 2, 0, (6 << 16) | 2], zeroes(40))],
-    run: decodeRecord,
+    run: decodeHit,
   },
 };
