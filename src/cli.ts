@@ -111,7 +111,7 @@ async function main(argv: string[]): Promise<number> {
     .action(keep(async (names, flags) => (await import('./command/run.js')).run(names, flags, io)));
   program
     .command('compare')
-    .argument('<scenario>', 'which')
+    .argument('<scenario>', 'which, by name or by a file of yours')
     .description('run a scenario by several drivers, or on several Nodes, and show what differs')
     .option('--drivers <names>', 'who acts, by commas: raw, libuv, program (default: raw,libuv)')
     .option('--node <path...>', 'other Nodes for driver libuv to run on, besides this one')

@@ -13,8 +13,10 @@ import { formatComparison } from '../report/compare.js';
 import { formatJson } from '../report/json.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
+import { Leftovers } from './leftovers.js';
 import { again, bestWorld, needOwnProc } from './place.js';
-import { driverNamed, scenarioNamed } from './selection.js';
+import { isFile } from './scenario-file.js';
+import { checkNames, chosen, driverNamed, TIMEOUT_S } from './selection.js';
 
 export interface CompareFlags {
   readonly drivers?: string;
@@ -25,19 +27,29 @@ export interface CompareFlags {
 
 /** `closewait compare` */
 export async function compare(name: string, flags: CompareFlags, io: Io): Promise<number> {
-  const scenario = scenarioNamed(name);
-  const variants = variantsOf(scenario, flags);
+  checkNames([name]);
   needOwnProc();
   if (!flags.hostNetwork) {
     const exitCode = await again(io);
     if (exitCode !== undefined) return exitCode;
   }
+  using leftovers = isFile(name) ? new Leftovers(io) : undefined;
+  const scenarios = await chosen([name]);
+  const [scenario, ...others] = scenarios;
+  if (scenario === undefined || others.length > 0) {
+    const names = scenarios.map((each) => each.name).join(', ');
+    throw new Usage(`${name} exports several scenarios (${names}): compare takes a file of one`);
+  }
+  const variants = variantsOf(scenario, flags);
+  leftovers?.begin();
   const comparison = await compareRuns(scenario, variants, {
     world: flags.hostNetwork ? 'host' : await bestWorld(io),
     signal: interruption(),
+    timeoutMs: TIMEOUT_S * 1000,
   });
   io.out(flags.json ? formatJson(comparison) : textOf(scenario, comparison, io));
-  return comparison.records.every((each) => isExpected(each, scenario))
+  const clean = (await leftovers?.report()) ?? true;
+  return clean && comparison.records.every((each) => isExpected(each, scenario))
     ? AS_EXPECTED
     : EXPECTATION_FAILED;
 }

@@ -21,6 +21,7 @@ import {
   jobsOf,
   type SelectionFlags,
   selectionOf,
+  TIMEOUT_S,
   tasksOf,
   wholeNumber,
 } from './selection.js';
@@ -50,7 +51,6 @@ const FORMATS: Readonly<Record<string, Format>> = {
 type Reporter = (outcomes: readonly Outcome[], wholeMs: number) => string;
 
 const REPORTERS: Readonly<Record<string, Reporter>> = { tap: formatTap, junit: formatJunit };
-const TIMEOUT_S = '120';
 
 /** `closewait run` */
 export async function run(names: readonly string[], flags: RunFlags, io: Io): Promise<number> {
@@ -59,7 +59,9 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
   const reporter = reporterOf(flags);
   const selection = selectionOf(flags);
   const jobs = pause ? 1 : jobsOf(flags.jobs);
-  const timeoutMs = pause ? undefined : wholeNumber('--timeout', flags.timeout ?? TIMEOUT_S) * 1000;
+  const timeoutMs = pause
+    ? undefined
+    : wholeNumber('--timeout', flags.timeout ?? `${TIMEOUT_S}`) * 1000;
   checkNames(names);
   needOwnProc();
   if (!hostNetwork) {

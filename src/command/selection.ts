@@ -24,6 +24,8 @@ export interface Selection {
   readonly repeat: number;
 }
 
+/** How long one run may take where nobody says. */
+export const TIMEOUT_S = 120;
 const DRIVERS: readonly string[] = ['raw', 'libuv', 'program'] satisfies DriverName[];
 const FAMILIES: Readonly<Record<string, readonly (4 | 6)[]>> = { 4: [4], 6: [6], both: [4, 6] };
 
@@ -70,7 +72,7 @@ export function checkNames(names: readonly string[]): void {
 /** The scenarios that were named, or all of them. Throws Usage and CannotRun. */
 export async function chosen(
   names: readonly string[],
-  { fast }: Selection,
+  { fast = false }: Partial<Selection> = {},
 ): Promise<readonly Scenario[]> {
   const lists: (readonly Scenario[])[] = [];
   for (const name of names)

@@ -30,11 +30,21 @@ const scenario = (name, story) => ({
 
 /** Writes a file where \`closewait\` means this package, and runs it. */
 function runFile(t: ExecutionContext, name: string, text: string, ...args: string[]): Finished {
+  return commandOnFile(t, 'run', name, text, ...args);
+}
+
+function commandOnFile(
+  t: ExecutionContext,
+  command: string,
+  name: string,
+  text: string,
+  ...args: string[]
+): Finished {
   const folder = scratch(t);
   mkdirSync(join(folder, 'node_modules'));
   symlinkSync(PACKAGE, join(folder, 'node_modules', 'closewait'));
   writeFileSync(join(folder, name), text);
-  return finished([NODE, CLI, 'run', join(folder, name), ...args], { cwd: folder });
+  return finished([NODE, CLI, command, join(folder, name), ...args], { cwd: folder });
 }
 
 runs(`the example of twenty lines, as TypeScript, is reproduced${why}`, (t) => {
@@ -50,6 +60,37 @@ runs(`a scenario of a file goes together with those of the catalogue${why}`, (t)
   const { code, stdout } = closewait('run', 'close-wait', MINE, '--driver', 'raw', '--jobs', '1');
   t.is(code, 0, stdout);
   t.regex(stdout, /^reproduced close-wait .*\nreproduced kept-open .*\n2 reproduced in .*\n$/);
+});
+
+runs(`compare takes a file of one scenario${why}`, (t) => {
+  const { code, stdout, stderr } = closewait('compare', MINE, '--json');
+  t.is(stderr, '');
+  const { scenario, records } = JSON.parse(stdout);
+  t.is(scenario, 'kept-open');
+  t.deepEqual(
+    records.map(({ driver, verdict }: Record<string, string>) => [driver, verdict]),
+    [
+      ['raw', 'reproduced'],
+      ['libuv', 'reproduced'],
+    ],
+  );
+  t.is(code, 0);
+});
+
+runs(`compare refuses a file of several, and what they leave counts${why}`, (t) => {
+  const several = `${HEAD} export const [a, b] = ['a', 'b'].map((name) => scenario(name, () => {}));`;
+  const refused = commandOnFile(t, 'compare', 'mine.mjs', several);
+  t.is(refused.code, 2);
+  t.is(refused.stdout, '');
+  t.regex(
+    refused.stderr,
+    /mine\.mjs exports several scenarios \(a, b\): compare takes a file of one/,
+  );
+
+  const leaves = `${HEAD} export const a = scenario('a', () => void sys.socket(sys.AF_INET, sys.SOCK_STREAM));`;
+  const left = commandOnFile(t, 'compare', 'mine.mjs', leaves, '--json');
+  t.regex(left.stderr, /left open by a scenario: fd \d+ socket/);
+  t.is(left.code, 1);
 });
 
 const strips = process.features as { readonly typescript?: string | false };
