@@ -40,3 +40,13 @@ export function pathOf(events: readonly TimelineEvent[], end: End): TcpState[] {
 /** The states that the listening socket went through, where a source tells transitions. */
 export const listenerPathOf = (events: readonly TimelineEvent[]): TcpState[] =>
   events.flatMap((event) => (event.kind === 'state' && event.listener ? [event.state] : []));
+
+/**
+ * Whether looks at an end that went along `path` could have been `seen`: states of it, in its order, up to its last. What
+ * else there was came and went between two looks, for all that can be told.
+ */
+export function isSampleOf(seen: readonly string[], path: readonly string[]): boolean {
+  let next = 0;
+  for (const state of path) if (seen[next] === state) next++;
+  return next === seen.length && seen.at(-1) === path.at(-1);
+}

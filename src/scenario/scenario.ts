@@ -96,7 +96,7 @@ export interface Scenario {
   readonly families?: readonly (4 | 6)[];
   /**
    * The states each end goes through, in order, all of them. Those that a kernel leaves on its own may be over before
-   * anyone looks (`isPassing`); the others must be seen. An end that is a wire has none.
+   * anyone looks (`isPassing`); the others must be seen: wait for them with `reach`. An end that is a wire has none.
    */
   readonly path: Partial<Readonly<Record<End, readonly TcpStateName[]>>>;
   /** States of the path that one segment leads into and out of again: whoever is not told of transitions misses them. */
