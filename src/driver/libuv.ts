@@ -168,6 +168,14 @@ class LibuvServer extends LibuvEnd implements ServerRole {
     return await this.#listen({ ...options, ...(backlog !== undefined && { backlog }) });
   }
 
+  bind(_port: number): Promise<void> {
+    return this.cannot('bind() without listen()');
+  }
+
+  connect(_to: Endpoint): Promise<void> {
+    return this.cannot('connect() of a server');
+  }
+
   stopListening(): Promise<void> {
     return this.agent.order('callServer', 'close');
   }

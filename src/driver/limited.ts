@@ -53,6 +53,10 @@ export abstract class LimitedEnd implements Role {
     return this.cannot('dup()');
   }
 
+  local(): Promise<Endpoint> {
+    return this.cannot('getsockname()');
+  }
+
   peer(): Promise<Endpoint> {
     return this.cannot('getpeername()');
   }
@@ -99,6 +103,14 @@ export abstract class LimitedClient extends LimitedEnd {
 export abstract class LimitedServer extends LimitedEnd {
   readonly end = 'server';
   address: Endpoint | undefined;
+
+  bind(_port: number): Promise<void> {
+    return this.cannot('bind() without listen()');
+  }
+
+  connect(_to: Endpoint): Promise<void> {
+    return this.cannot('connect() of a server');
+  }
 
   stopListening(): Promise<void> {
     return this.cannot('close() of the listener');

@@ -165,6 +165,29 @@ abstract class RawEnd implements Role {
     return { close: () => this.actor.close(this.fds.release(copy)) };
   }
 
+  async open(): Promise<void> {
+    this.socket.fd = this.fds.own(
+      await this.actor.socket(this.domain, sys.SOCK_STREAM | sys.SOCK_CLOEXEC),
+    );
+  }
+
+  async bind(port: number): Promise<void> {
+    if (this.fd < 0) await this.open();
+    await this.actor.bind(this.fd, { address: this.setting.address, port });
+  }
+
+  connect(to: Endpoint): Promise<void> {
+    const connect = async (): Promise<void> => {
+      if (this.fd < 0) await this.open();
+      await this.actor.connect(this.fd, to, ...this.options);
+    };
+    return pending(connect());
+  }
+
+  async local(): Promise<Endpoint> {
+    return await this.actor.getsockname(this.fd);
+  }
+
   async peer(): Promise<Endpoint> {
     return await this.actor.getpeername(this.fd);
   }
@@ -238,6 +261,12 @@ class RawServer extends RawEnd implements ServerRole {
     return this.address;
   }
 
+  override async bind(port: number): Promise<void> {
+    await super.bind(port);
+    this.address = await this.local();
+    await this.onListen(this.address);
+  }
+
   async stopListening(): Promise<void> {
     await this.actor.close(this.fds.release(this.#listener));
     this.#listener = -1;
@@ -276,25 +305,6 @@ class RawServer extends RawEnd implements ServerRole {
 
 class RawClient extends RawEnd implements ClientRole {
   readonly end = 'client';
-
-  async open(): Promise<void> {
-    this.socket.fd = this.fds.own(
-      await this.actor.socket(this.domain, sys.SOCK_STREAM | sys.SOCK_CLOEXEC),
-    );
-  }
-
-  async bind(port: number): Promise<void> {
-    if (this.fd < 0) await this.open();
-    await this.actor.bind(this.fd, { address: this.setting.address, port });
-  }
-
-  connect(to: Endpoint): Promise<void> {
-    const connect = async (): Promise<void> => {
-      if (this.fd < 0) await this.open();
-      await this.actor.connect(this.fd, to, ...this.options);
-    };
-    return pending(connect());
-  }
 
   async fastOpen(to: Endpoint, data: string): Promise<number> {
     if (this.fd < 0) await this.open();

@@ -66,6 +66,8 @@ export interface Role extends AsyncDisposable {
   discardArriving(on: boolean): Promise<void>;
   /** dup(2). */
   duplicate(): Promise<Duplicate>;
+  /** getsockname(2). */
+  local(): Promise<Endpoint>;
   /** getpeername(2). */
   peer(): Promise<Endpoint>;
   /** Ends the connection by SOCK_DESTROY of sock_diag(7), as `ss -K` does. */
@@ -98,10 +100,14 @@ export interface ListenOptions {
 export interface ServerRole extends Role {
   readonly end: 'server';
   readonly node: NodeServerSide;
-  /** Where it can be reached; undefined until it listens. */
+  /** Where it can be reached; undefined until it listens or is bound. */
   readonly address: Endpoint | undefined;
   /** Starts to listen; where it can be reached. */
   listen(options?: ListenOptions): Promise<Endpoint>;
+  /** socket(2) and bind(2) of a server that will call instead of listening: from here on it can be reached. */
+  bind(port: number): Promise<void>;
+  /** connect(2), where it has been bound. */
+  connect(to: Endpoint): Promise<void>;
   /** Closes the listening socket. */
   stopListening(): Promise<void>;
   /** Accepts one connection. */
@@ -152,7 +158,7 @@ export interface Cast extends AsyncDisposable {
   readonly runtime?: string;
   readonly server: ServerRole;
   readonly client: ClientRole;
-  /** Called when the server listens; it goes on when that has resolved, and only then anyone else is told where. */
+  /** Called when the server can be reached; it goes on when that has resolved, and only then anyone else is told where. */
   onListen: (address: Endpoint) => Promise<void>;
   /** Called when a thread has been started that acts an end, before it is waited for; those that `tid` tells of are not. */
   onStart: (tid: number, end: End) => Promise<void>;

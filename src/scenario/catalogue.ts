@@ -47,7 +47,12 @@ import { serverFirst } from './server-first.js';
 import { closeUnderBlockedRead, dupFdNoFin, sharedFd } from './shared-descriptor.js';
 import { shutdownBoth, shutdownRead } from './shutdown.js';
 import { halfOpenReset, silentDeath } from './silent-death.js';
-import { rstAfterSimultaneousOpen, simultaneousOpen, synRecvClosed } from './simultaneous-open.js';
+import {
+  rstAfterSimultaneousOpen,
+  simultaneousOpen,
+  simultaneousOpenBoth,
+  synRecvClosed,
+} from './simultaneous-open.js';
 import { finInSynRecv, rstInSynRecv, synRecv } from './syn-recv.js';
 import { rstInSynSent, synSent, synSentClosed } from './syn-sent.js';
 import { timeWaitBlocks, timeWaitExpiry, timeWaitOverflow, timeWaitReuse } from './time-wait.js';
@@ -115,6 +120,7 @@ export const catalogue: readonly Scenario[] = [
   rstInSynRecv,
   finInSynRecv,
   simultaneousOpen,
+  simultaneousOpenBoth,
   synRecvClosed,
   rstAfterSimultaneousOpen,
   finWait1,

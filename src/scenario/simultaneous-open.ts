@@ -43,6 +43,63 @@ export const simultaneousOpen: Scenario = {
   },
 };
 
+/** The same between two kernels. */
+export const simultaneousOpenBoth: Scenario = {
+  name: 'simultaneous-open-both',
+  title: 'Two connect() meet: SYN_RECV on both ends, and nobody listens',
+  source:
+    'RFC 9293, section 3.5, figure 7; tcp_rcv_synsent_state_process() in net/ipv4/tcp_input.c',
+  summary:
+    "Each end has bound a port and calls the other's; the link is stopped, so that the SYNs cross. Neither is refused, though " +
+    'nobody listens: each answers the SYN with a SYN+ACK, both are in SYN_RECV, and both connect() return. It is one ' +
+    'connection, by two active opens.',
+  place: { link: true },
+  path: {
+    client: ['SYN_SENT', 'SYN_RECV', 'ESTABLISHED'],
+    server: ['SYN_SENT', 'SYN_RECV', 'ESTABLISHED'],
+  },
+  proof: { server: 'SYN_RECV' },
+  expected: {
+    crossed: { client: { owned: true, timer: 'on' }, server: { owned: true, timer: 'on' } },
+  },
+
+  async run({ server, client, link, reach, moment, expect }) {
+    await server.bind(0);
+    await client.bind(0);
+    const [to, from] = [await server.local(), await client.local()];
+    link.pause();
+    const syns = [
+      link.watch({ from: 'client', flags: 'S' }),
+      link.watch({ from: 'server', flags: 'S' }),
+    ];
+    const calls = [client.connect(to), server.connect(from)];
+    for (const syn of syns) await syn.hit;
+    await reach({ client: 'SYN_SENT', server: 'SYN_SENT' });
+    link.resume();
+    // The answers are held again: they come later than this.
+    link.pause();
+    await reach({ client: 'SYN_RECV', server: 'SYN_RECV' });
+    await moment('crossed');
+    link.resume();
+    await Promise.all(calls);
+    await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+    await client.send('hello');
+    expect('what the server reads', 'hello', await server.receive());
+    await server.send('hello');
+    expect('what the client reads', 'hello', await client.receive());
+  },
+
+  control: {
+    what: 'one end listens instead of calling',
+    async run({ server, client, reach, moment }) {
+      await client.connect(await server.listen());
+      await server.accept();
+      await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+      await moment('crossed');
+    },
+  },
+};
+
 /** The edge that the kernel's source calls impossible. */
 export const synRecvClosed: Scenario = {
   name: 'syn-recv-closed',
