@@ -143,13 +143,15 @@ export type Step = readonly [from: TcpState, to: TcpState];
 
 /**
  * The steps of one end's path, with what comes before it. A passive end begins as a request to a socket that was made to
- * listen; a request that ends before there is a connection leaves that socket where it was.
+ * listen; a request that ends before there is a connection leaves that socket where it was. An attempt to connect that finds
+ * no port is another socket's: it takes over no TIME_WAIT.
  */
 export function stepsOf(path: readonly TcpState[]): Step[] {
   const steps: Step[] = path[0] === 'SYN_RECV' ? [['CLOSE', 'LISTEN']] : [];
   let from: TcpState = 'CLOSE';
   let isRequest = false;
-  for (const to of path) {
+  for (const [at, to] of path.entries()) {
+    if (from === 'TIME_WAIT' && to === 'SYN_SENT' && path[at + 1] === 'CLOSE') from = 'CLOSE';
     const wasRequest = isRequest;
     isRequest = from === 'CLOSE' && to === 'SYN_RECV';
     if (isRequest) steps.push(['LISTEN', to]);

@@ -49,6 +49,16 @@ const paths: readonly { name: string; path: TcpState[]; steps: string }[] = [
       'LISTEN>SYN_RECV SYN_RECV>LISTEN',
   },
   {
+    name: 'TIME_WAIT, taken over by a new connection',
+    path: ['TIME_WAIT', 'SYN_SENT', 'ESTABLISHED'],
+    steps: 'CLOSE>TIME_WAIT TIME_WAIT>SYN_SENT SYN_SENT>ESTABLISHED',
+  },
+  {
+    name: 'TIME_WAIT, and an attempt that it is in the way of',
+    path: ['TIME_WAIT', 'SYN_SENT', 'CLOSE'],
+    steps: 'CLOSE>TIME_WAIT CLOSE>SYN_SENT SYN_SENT>CLOSE',
+  },
+  {
     name: 'a listener',
     path: ['LISTEN', 'CLOSE'],
     steps: 'CLOSE>LISTEN LISTEN>CLOSE',
