@@ -11,6 +11,7 @@ import { catalogue } from '../scenario/catalogue.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { type DiagramEdge, diagram, edgeBetween, stepsOf } from '../tcp/diagram.js';
 import { explanations, stateCalled } from '../tcp/explanations.js';
+import type { TcpStateName } from '../tcp/states.js';
 import { AS_EXPECTED, type Io, Usage } from './command.js';
 import { suggestion } from './nearest.js';
 
@@ -50,19 +51,38 @@ export function explain(
 function stateNamed(name: string): ExplainedState | undefined {
   const state = stateCalled(name);
   if (state === undefined) return undefined;
-  const passes = ({ path }: Scenario): boolean =>
-    Object.values(path).some((states) => states.includes(state));
+  const passing = catalogue.filter((each) => pathsOf(each).some((path) => path.includes(state)));
   return {
     state,
     ...explanations[state],
     transitions: transitionsOf(diagram.filter(({ from, to }) => from === state || to === state)),
-    scenarios: catalogue.filter(passes).map((each) => each.name),
+    scenarios: passing
+      .sort((a, b) => distanceFrom(state, a) - distanceFrom(state, b))
+      .map((each) => each.name),
   };
 }
 
+/** How far a scenario is from being about a state: it says so first of all, by its proof, or not at all. */
+function distanceFrom(state: keyof typeof explanations, scenario: Scenario): number {
+  const { title, proof = {}, expected = {} } = scenario;
+  if (new RegExp(`^${state}\\b`).test(title)) return 0;
+  const sockets = Object.values(expected).flatMap((ends) => Object.values(ends));
+  const causes: readonly unknown[] = explanations[state].causes;
+  return Object.values(proof).includes(state) || sockets.some(({ cause }) => causes.includes(cause))
+    ? 1
+    : 2;
+}
+
+/** The paths of both ends, and of the listener where the story is about it. */
+const pathsOf = ({ path, listener }: Scenario): (readonly TcpStateName[])[] => [
+  ...Object.values(path),
+  listener ?? [],
+];
+
 function transitionsOf(edges: readonly DiagramEdge[]): ExplainedTransition[] {
-  const crossed = catalogue.map(({ name, path }) => {
-    const steps = Object.values(path).flatMap((states) => stepsOf(states));
+  const crossed = catalogue.map((scenario) => {
+    const { name } = scenario;
+    const steps = pathsOf(scenario).flatMap((states) => stepsOf(states));
     return { name, edges: new Set(steps.map(([from, to]) => edgeBetween(from, to))) };
   });
   return edges.map((edge) => ({

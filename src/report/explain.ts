@@ -15,7 +15,7 @@ export interface ExplainedState extends Explanation {
   readonly state: TcpStateName;
   /** The transitions into it and out of it. */
   readonly transitions: readonly ExplainedTransition[];
-  /** The names of the scenarios that lead through it. */
+  /** The names of the scenarios that lead through it, first those that are about it. */
   readonly scenarios: readonly string[];
 }
 
@@ -30,12 +30,17 @@ export interface ExplainedScenario
 }
 
 const LABEL_WIDTH = 13;
+/** Of the scenarios that a state is in besides the first. */
+const MOST_NAMES = 12;
 
 /** What a state means, who must act, and where it leads. */
 export function formatState(state: ExplainedState, paint: Paint, columns: number): string {
   const line = (label: string, ...texts: readonly string[]): string[] =>
     texts.flatMap((text, i) => labelled(i === 0 ? label : '', text, paint, columns));
-  const { filter } = state;
+  const { filter, seen = filter && `ss -tan state ${filter}` } = state;
+  const [first, ...others] = state.scenarios;
+  const more = others.length - MOST_NAMES;
+  const also = others.slice(0, MOST_NAMES).join(', ') + (more > 0 ? ` and ${more} more` : '');
   return text([
     paint('bold', state.state),
     ...wrap(state.meaning, columns),
@@ -45,9 +50,9 @@ export function formatState(state: ExplainedState, paint: Paint, columns: number
     ...line('timer', state.timer),
     ...line('settings', ...state.settings.map(({ name, effect }) => `${name}: ${effect}`)),
     ...line('causes', ...state.causes.map((cause) => `${cause}: ${causeMeanings[cause]}`)),
-    ...(filter === undefined ? [] : line('see it', `ss -tan state ${filter}`)),
-    ...(state.scenarios.length === 0 ? [] : line('run it', `closewait run ${state.scenarios[0]}`)),
-    ...(state.scenarios.length < 2 ? [] : line('also in', state.scenarios.slice(1).join(', '))),
+    ...(seen === undefined ? [] : line('see it', seen)),
+    ...(first === undefined ? [] : line('run it', `closewait run ${first}`)),
+    ...(also === '' ? [] : line('also in', also)),
     '',
     formatTransitions(state.transitions).trimEnd(),
   ]);

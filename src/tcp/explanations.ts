@@ -16,6 +16,8 @@ export interface Explanation {
   readonly causes: readonly Cause[];
   /** How ss(8) spells it as a filter; absent where it cannot be asked for. */
   readonly filter?: string;
+  /** How to see it where ss(8) takes the filter and lists nothing. */
+  readonly seen?: string;
 }
 
 export interface Setting {
@@ -64,7 +66,8 @@ export const explanations: Readonly<Record<ExplainedState, Explanation>> = {
   },
   SYN_RECV: {
     meaning:
-      'A SYN came and was answered; its ACK has not come. There is no socket yet, only a request at the listener.',
+      'A SYN came and was answered; its ACK has not come. There is no socket yet, only a request at the listener; after a ' +
+      'simultaneous open it is the socket that called.',
     actor: "the peer's kernel",
     wayOut: 'the ACK makes it ESTABLISHED; no call does, as it has no descriptor',
     timer: 'retransmission of the SYN, ACK, then it is forgotten',
@@ -138,6 +141,7 @@ export const explanations: Readonly<Record<ExplainedState, Explanation>> = {
     settings: [],
     causes: ['ghost'],
     filter: 'closed',
+    seen: '`closewait diagnose` finds the descriptors that are left of one (ghosts); ss lists none',
   },
   CLOSE_WAIT: {
     meaning:

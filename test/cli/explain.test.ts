@@ -36,6 +36,34 @@ for (const name of ['FIN_WAIT2', 'fin_wait2', 'fin-wait-2', 'FIN-WAIT-2', 'finwa
   });
 }
 
+const shows: Readonly<Record<string, string>> = {
+  LISTEN: 'listener-closed',
+  SYN_SENT: 'syn-sent',
+  SYN_RECV: 'syn-recv',
+  ESTABLISHED: 'silent-death',
+  FIN_WAIT1: 'zero-window-fin-wait1',
+  FIN_WAIT2: 'fin-wait2-expiry',
+  CLOSE_WAIT: 'close-wait',
+  CLOSING: 'closing',
+  LAST_ACK: 'last-ack-stuck',
+  TIME_WAIT: 'normal',
+  CLOSE: 'rst-before-accept',
+};
+
+test('to see a state, the scenario that is about it: not any that passes through', (t) => {
+  for (const [state, first] of Object.entries(shows)) {
+    t.is(JSON.parse(closewait('explain', state, '--json').stdout).state.scenarios[0], first);
+  }
+  const { stdout } = closewait('explain', 'ESTABLISHED');
+  t.regex(stdout, /^also in +[\w-]+, [^.]* and \d+ more$/m);
+});
+
+test('CLOSE is in no table: ss is not named for it', (t) => {
+  const { stdout } = closewait('explain', 'CLOSE');
+  t.regex(stdout, /^see it +`closewait diagnose`/m);
+  t.notRegex(stdout, /ss -tan/);
+});
+
 test('a name of both: the state, then the scenario', (t) => {
   const { stdout } = closewait('explain', 'close-wait');
   t.regex(stdout, /^CLOSE_WAIT\n[\s\S]*\n\nclose-wait: CLOSE_WAIT: /);
