@@ -18,14 +18,13 @@ export const adminKill: Scenario = {
   resets: ['client'],
   expected: { destroyed: { client: { cause: 'ghost' }, server: { cause: 'ghost' } } },
   control: {
-    what: 'the client aborts by itself',
+    what: 'nobody destroys it',
     async run(stage) {
-      const { server, client, reach, moment, fails } = stage;
+      const { server, client, moment, fails } = stage;
       await establish(stage);
-      await client.abort();
-      await reach({ client: 'CLOSE', server: 'CLOSE' });
       await moment('destroyed');
-      await fails('the read of the server', 'ECONNRESET', server.receive());
+      await server.send('alive\n');
+      await fails('the read of the client', 'ECONNABORTED', client.receive());
     },
   },
 

@@ -27,6 +27,22 @@ export const closeWait: Scenario = {
     },
     cured: { client: { owned: false } },
   },
+  control: {
+    what: 'the server closes when it has read the end',
+    async run({ server, client, reach, moment }) {
+      await client.connect(await server.listen());
+      await server.accept();
+      await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+      await client.send('test\n');
+      await server.echo();
+      await client.receive();
+      await client.close();
+      await server.readEnd();
+      await server.close();
+      await reach({ client: 'TIME_WAIT', server: 'CLOSE' });
+      await moment('close-wait');
+    },
+  },
 
   async run({ server, client, reach, moment, expect }) {
     await client.connect(await server.listen());

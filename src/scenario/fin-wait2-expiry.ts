@@ -16,6 +16,19 @@ export const finWait2Expiry: Scenario = {
   },
   segments: ['S', 'S.', '.', 'F.', '.', 'P.', 'R'],
   resets: ['client'],
+  control: {
+    what: 'the server closes in time',
+    async run({ server, client, reach, moment }) {
+      await client.connect(await server.listen());
+      await server.accept();
+      await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+      await client.close();
+      await server.readEnd();
+      await server.close();
+      await reach({ client: 'TIME_WAIT', server: 'CLOSE' });
+      await moment('expired');
+    },
+  },
 
   async run({ server, client, reach, moment, expect, fails }) {
     await client.connect(await server.listen());

@@ -30,6 +30,6 @@ for (const scenario of catalogue) {
         `${end} is to be in ${state}`,
       );
     }
-    if (scenario.control !== undefined) t.regex(scenario.control.what, /\w.*[^.]$/);
+    t.regex(scenario.control?.what ?? '', /\w.*[^.]$/, 'it has a control');
   });
 }
