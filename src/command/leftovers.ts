@@ -8,6 +8,7 @@ export class Leftovers implements Disposable {
   readonly #ended = new Set<number>();
   #goingOn: readonly string[] = [];
   #strays = 0;
+  #reported = false;
 
   /** From here on an end of the process that the command has not asked for is said, and is no success. */
   constructor(io: Io) {
@@ -34,6 +35,8 @@ export class Leftovers implements Disposable {
 
   #stray = (error: unknown): void => {
     this.#strays++;
+    // It may come when the command has said its exit code.
+    process.exitCode = EXPECTATION_FAILED;
     this.#say('an error that nobody awaited', error);
   };
 
@@ -45,6 +48,8 @@ export class Leftovers implements Disposable {
     // This runs within process.exit(): the stack says who called it.
     const [, ...lines] = new Error().stack?.split('\n') ?? [];
     const where = lines.find((line) => !/node:|leftovers\.[jt]s/.test(line))?.trim() ?? '';
+    // The command itself, whose reader has seen enough.
+    if (/\/cli\.[jt]s:/.test(where)) return;
     this.#unsaid(`a file has ended the command, by process.exit(${code}) ${where}`.trim());
   };
 
@@ -57,6 +62,7 @@ export class Leftovers implements Disposable {
 
   /** Says what is left when all has ended, and ends it; false if there was any of it. */
   async report(): Promise<boolean> {
+    this.#reported = true;
     // What was rejected last is told when the microtasks are done.
     await new Promise(setImmediate);
     const left = filesHeld().filter((each) => !this.#before.has(each));
@@ -81,6 +87,11 @@ export class Leftovers implements Disposable {
   [Symbol.dispose](): void {
     process.off('beforeExit', this.#drained);
     process.off('exit', this.#exit);
+    if (!this.#reported) {
+      // What the command itself dies of is no scenario's.
+      process.off('unhandledRejection', this.#stray);
+      process.off('uncaughtException', this.#stray);
+    }
     this.#endChildren();
   }
 }

@@ -79,6 +79,11 @@ export async function chosen(
     lists.push(isFile(name) ? await loadScenarios(name) : [scenarioNamed(name)]);
   const all = names.length === 0 ? catalogue : lists.flat();
   const scenarios = fast ? all.filter(({ slow }) => slow !== true) : all;
+  for (const { name } of scenarios) {
+    if (new Set(scenarios.filter((each) => each.name === name)).size > 1) {
+      throw new Usage(`two scenarios are called ${name}`);
+    }
+  }
   if (scenarios.length === 0) throw new Usage('--fast leaves none of these: they are all slow');
   return scenarios;
 }

@@ -52,16 +52,21 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   const { driver = first, family = 4, world, signal } = options;
   const { onMoment, observed = true, timeoutMs, node } = options;
   const base = { scenario: scenario.name, driver, family, kernel: release() };
-  const skipped = (kind: RunRecord['world']['kind'], reason: string): Run => ({
+  const unplayed = (
+    kind: RunRecord['world']['kind'],
+    reason: string,
+    verdict: 'skipped' | 'not-reproduced' = 'skipped',
+  ): Run => ({
     record: {
-      ...{ ...base, world: { kind, privilege: privilege() }, ok: true, verdict: 'skipped', reason },
+      ...{ ...base, world: { kind, privilege: privilege() }, ok: verdict === 'skipped' },
+      ...{ verdict, reason },
       ends: { client: { path: [] }, server: { path: [] } },
       ...{ checks: [], events: [], findings: [], observers: [], moments: [], transcripts: {} },
     },
     frames: [],
   });
   const why = whyNot(scenario, world, family) ?? unreachable(scenario, driver);
-  if (why !== undefined) return skipped(world, why);
+  if (why !== undefined) return unplayed(world, why);
 
   await using place = await openPlace(scenario, world, family);
   for (const host of new Set([place.client, place.server])) {
@@ -69,8 +74,14 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
       try {
         await host.setSysctl(path, value);
       } catch (error) {
-        if (!isMissing(error)) throw error;
-        return skipped(place.kind, `this kernel has no /proc/sys/${path}`);
+        const code = codeOf(error);
+        if (code === '') throw error;
+        if (code === 'ENOENT') {
+          return unplayed(place.kind, `this kernel has no /proc/sys/${path}`);
+        }
+        const mayNot = ['EACCES', 'EPERM', 'EROFS'].includes(code);
+        const reason = `${path} cannot be set to ${JSON.stringify(value)}: ${messageOf(error)}`;
+        return unplayed(place.kind, reason, mayNot ? 'skipped' : 'not-reproduced');
       }
     }
   }
@@ -85,7 +96,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     await deadline.race(scenario.run(lab));
   } catch (error) {
     signal?.throwIfAborted();
-    if (error instanceof CannotExpress) return skipped(place.kind, error.message);
+    if (error instanceof CannotExpress) return unplayed(place.kind, error.message);
     thrown = { error };
   }
   const frames: CapturedFrame[] = await lab.finish();
@@ -180,16 +191,13 @@ function whyNot(
   return needsNamespace ? `${needs}, for a privilege` : undefined;
 }
 
-/** Whether what was asked for is not there, in a kernel that is older or was built without it. */
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
-}
-
 /** Whether the machine had too little for the lab itself: that says nothing of the scenario. */
-function isShortage(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'ENOSPC', 'EAGAIN'].includes(code);
-}
+const isShortage = (error: unknown): boolean =>
+  ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'ENOSPC', 'EAGAIN'].includes(codeOf(error));
+
+/** '' where there is none. */
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : '';
 
 /** What a run has shown, and why it is not what it should be. */
 function judge(

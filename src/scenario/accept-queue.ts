@@ -8,7 +8,8 @@ export const acceptQueueCloseWait: Scenario = {
   name: 'accept-queue-close-wait',
   title: 'CLOSE_WAIT in the accept queue: no process has it yet',
   source:
-    'accept(2), listen(2); tcp_get_info() and inet_csk_accept() in net/ipv4/inet_connection_sock.c',
+    'accept(2), listen(2); inet_csk_accept() in net/ipv4/inet_connection_sock.c; tcp_diag_get_info() in ' +
+    'net/ipv4/tcp_diag.c',
   summary:
     'The client connects, sends and closes before the server calls accept(). The connection is in CLOSE_WAIT with inode 0: ' +
     'no descriptor, so no process is named; blame the listener. Its FIN counts as one byte of Recv-Q. accept() still ' +

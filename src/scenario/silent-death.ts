@@ -48,7 +48,7 @@ export const silentDeath: Scenario = {
 export const halfOpenReset: Scenario = {
   name: 'half-open-reset',
   title: 'A half-open connection: the next write draws a RST',
-  source: 'RFC 9293, section 3.5.1, figure 9; tcp_v4_send_reset() in net/ipv4/tcp_ipv4.c',
+  source: 'RFC 9293, section 3.5.1, figure 10; tcp_v4_send_reset() in net/ipv4/tcp_ipv4.c',
   summary:
     'The client has lost its state, as after a restart. What the server writes meets no socket: RST, and the server, which ' +
     'was in ESTABLISHED, reads ECONNRESET.',

@@ -51,6 +51,14 @@ const listOf =
       ? value.flatMap((each, i) => check(each, `${where}[${i}]`))
       : [`${where} must be a list, received ${shown(value)}`];
 
+/** A list that is not empty. */
+const some =
+  (check: Check): Check =>
+  (value, where) =>
+    Array.isArray(value) && value.length === 0
+      ? [`${where} must be left out or name one at least`]
+      : listOf(check)(value, where);
+
 /** An object whose keys are the author's. */
 const mapOf =
   (check: Check): Check =>
@@ -111,18 +119,26 @@ const socket = shape<SocketExpectation>({
   waitsIn: shape<Record<DriverName, unknown>>({ raw: text, libuv: text, program: text }),
 });
 
+/** Settings that a network namespace has of its own. */
+const sysctls: Check = (value, where) => [
+  ...Object.keys(isObject(value) ? value : {})
+    .filter((path) => !/^net(\/[^/]+)+$/.test(path))
+    .map((path) => `${where}["${path}"] must be a path below /proc/sys, in net/`),
+  ...mapOf(text)(value, where),
+];
+
 const scenario = shape<Scenario>(
   {
     name,
     title: text,
     source: text,
     summary: text,
-    drivers: listOf(keysOf(DRIVERS)),
+    drivers: some(keysOf(DRIVERS)),
     place: shape<PlaceOptions>({ link: yes, wire: keysOf(ENDS) }),
-    sysctls: mapOf(text),
+    sysctls,
     needsNamespace: yes,
     slow: yes,
-    families: listOf(oneOf(4, 6)),
+    families: some(oneOf(4, 6)),
     path: perEnd(listOf(state)),
     momentary: perEnd(listOf(state)),
     listener: listOf(state),
@@ -130,11 +146,20 @@ const scenario = shape<Scenario>(
     segments: listOf(flags),
     resets: listOf(keysOf(ENDS)),
     expected: mapOf(perEnd(socket)),
-    control: shape<Control>({ what: text, sysctls: mapOf(text), run: act }, ['what', 'run']),
+    control: shape<Control>({ what: text, sysctls, run: act }, ['what', 'run']),
     run: act,
   },
   ['name', 'title', 'source', 'summary', 'path', 'run'],
 );
 
 /** What keeps a value from being a Scenario, each thing in a phrase; empty where nothing does. */
-export const faultsOf = (value: unknown): string[] => scenario(value, '');
+export function faultsOf(value: unknown): string[] {
+  const faults = scenario(value, '');
+  return faults.length > 0 ? faults : unprovable(value as Scenario);
+}
+
+/** The states that are to be the proof, and are not on the way. */
+const unprovable = ({ proof = {}, path }: Scenario): string[] =>
+  Object.entries(proof)
+    .filter(([end, state]) => !path[end as End]?.includes(state))
+    .map(([end, state]) => `proof.${end} is ${state}, which path.${end} does not go through`);

@@ -149,6 +149,52 @@ for (const { title, name, text, says } of wrongFiles) {
   });
 }
 
+const SAME = `export const a = scenario('same', () => {});\nexport const b = scenario('same', () => {});`;
+const wrongValues: [title: string, text: string, says: RegExp][] = [
+  [
+    'a setting of the whole machine',
+    `export const a = { ...scenario('a', () => {}), sysctls: { 'kernel/hostname': 'x' } };`,
+    /sysctls\["kernel\/hostname"\] must be a path below \/proc\/sys, in net\//,
+  ],
+  [
+    'no driver at all',
+    `export const a = { ...scenario('a', () => {}), drivers: [] };`,
+    /drivers must be left out or name one at least/,
+  ],
+  [
+    'a proof that is not on the way',
+    `export const a = { ...scenario('a', () => {}), proof: { client: 'CLOSING' } };`,
+    /proof\.client is CLOSING, which path\.client does not go through/,
+  ],
+  ['two of one name', SAME, /two scenarios are called same/],
+];
+
+for (const [what, text, says] of wrongValues) {
+  runs(`usage: ${what}: exit 2, said on stderr${why}`, (t) => {
+    const { code, stdout, stderr } = runFile(t, 'mine.mjs', HEAD + text);
+    t.is(code, 2, stderr);
+    t.is(stdout, '');
+    t.regex(stderr, says);
+  });
+}
+
+runs(
+  `a setting that the kernel refuses is that scenario's failure, and nobody else's${why}`,
+  (t) => {
+    const text = `${HEAD}
+    const sysctls = { 'net/ipv4/tcp_fin_timeout': 'soon' };
+    export const wrong = { ...scenario('wrong', () => {}), sysctls };
+    export const right = scenario('right', async () => {});\n`;
+    const { code, stdout } = runFile(t, 'mine.mjs', text, '--jobs', '1');
+    t.regex(
+      stdout,
+      /^not-reproduced wrong .*tcp_fin_timeout cannot be set to "soon": .*EINVAL.*$/m,
+    );
+    t.regex(stdout, /^reproduced right /m);
+    t.is(code, 1);
+  },
+);
+
 runs(`usage: a file that is not there${why}`, (t) => {
   const { code, stderr } = closewait('run', './nowhere.ts');
   t.is(code, 2);
