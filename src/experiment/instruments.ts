@@ -60,8 +60,8 @@ export class Instruments implements AsyncDisposable {
   #client: Endpoint | undefined;
   #ended = false;
   /**
-   * States that the kernel's own table showed and no hit told of. Some hits in the softirq of a timer reach no BPF program at
-   * all, and no counter of the kernel's: seen on a loaded machine of Linux 6.18, once in some hundred runs.
+   * States that the kernel's own table showed and no hit told of. A kernel may keep what some thread is at from BPF and perf,
+   * as those of micro-VMs do for their supervisor's, and what interrupts that thread with it: no counter tells.
    */
   #untold = 0;
 

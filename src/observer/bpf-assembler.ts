@@ -21,6 +21,7 @@ const code = {
   AND: 0x50,
   LSH: 0x60,
   RSH: 0x70,
+  ARSH: 0xc0,
   END: 0xd0,
   MOV: 0xb0,
   CALL: 0x80,
@@ -98,6 +99,11 @@ export class Assembler {
   /** dst >>= src, zeros coming in */
   shiftRight(dst: Register, src: Register | number): this {
     return this.#operate(code.RSH, dst, src);
+  }
+
+  /** dst >>= src, copies of the sign coming in */
+  shiftRightSigned(dst: Register, src: Register | number): this {
+    return this.#operate(code.ARSH, dst, src);
   }
 
   /** dst = the 16 bits of dst from network to host order, the rest zero */

@@ -53,12 +53,17 @@ export function tracepointProgram(format: TracepointFormat, context: ProgramCont
       }
       program.jump('out').label('wanted port');
     }
-    if (path !== undefined) findNetns(program, format, path);
+    if (path !== undefined) {
+      const [socket, packet] = [format.fields.get('skaddr'), format.fields.get('skbaddr')];
+      const load = (offset: number) => () => program.load('r3', 8, 'r6', offset);
+      findNetns(program, path, {
+        socket: load(socket?.offset ?? RECORD_START),
+        ...(packet && { packet: load(packet.offset) }),
+      });
+    }
     if (netns !== undefined) program.jumpIf32('r7', '!=', netns, 'out');
   } else if (threads !== undefined) {
-    program.call(BPF_FUNC_get_current_pid_tgid);
-    for (const thread of threads) program.jumpIf32('r0', '==', thread, 'wanted thread');
-    program.jump('out').label('wanted thread');
+    keepThreads(program, threads);
   }
   reserve(program, format, context);
   copy(program, 'r9', bpfSample.record, 'r6', RECORD_START, format.size);
@@ -101,6 +106,10 @@ export function socketProgram(
     put('oldstate', 4, 'r2');
     put('newstate', 4, 'r3');
   }
+  if (format.fields.has('state')) {
+    program.load('r1', 1, 'r6', types.state);
+    put('state', 4, 'r1');
+  }
   program.load('r1', 2, 'r8', types.sport).ntohs('r1');
   put('sport', 2, 'r1');
   program.load('r1', 2, 'r6', types.dport).ntohs('r1');
@@ -124,7 +133,11 @@ export function socketProgram(
 }
 
 /** r9 = room for a sample, what comes before the record in place; r7 is the namespace. */
-function reserve(program: Assembler, format: TracepointFormat, { ring }: ProgramContext): void {
+export function reserve(
+  program: Assembler,
+  format: TracepointFormat,
+  { ring }: ProgramContext,
+): void {
   const size = bpfSample.record + format.size;
   // Stamped before room is made: waiting for another CPU's turn is not part of when it happened.
   program.call(BPF_FUNC_ktime_get_ns).store(8, 'r10', -8, 'r0');
@@ -138,30 +151,44 @@ function reserve(program: Assembler, format: TracepointFormat, { ring }: Program
 }
 
 /** Hands the sample at r9 over, wakes nobody, and ends; `full` and `out` are here. */
-function submit(program: Assembler, { lost }: ProgramContext, result: number): Uint8Array {
+export function submit(program: Assembler, { lost }: ProgramContext, result: number): Uint8Array {
   program.move('r1', 'r9').move('r2', BPF_RB_NO_WAKEUP).call(BPF_FUNC_ringbuf_submit).jump('out');
   program.label('full').mapValue('r1', lost).move('r2', 1).atomicAdd('r1', 0, 'r2');
   return program.label('out').move('r0', result).exit().assemble();
 }
 
+/** Goes on if the thread that runs is one of those. */
+export function keepThreads(program: Assembler, threads: readonly number[]): void {
+  program.call(BPF_FUNC_get_current_pid_tgid);
+  for (const thread of threads) program.jumpIf32('r0', '==', thread, 'wanted thread');
+  program.jump('out').label('wanted thread');
+}
+
 /** Jumps to `wanted port` if the port in r1 is one of those. */
-function keepPorts(program: Assembler, ports: readonly number[], swapped: boolean): void {
+export function keepPorts(program: Assembler, ports: readonly number[], swapped: boolean): void {
   for (const port of ports) {
     const stored = swapped ? ((port & 0xff) << 8) | (port >> 8) : port;
     program.jumpIf32('r1', '==', stored, 'wanted port');
   }
 }
 
-/** r7 = the namespace of the socket, or, where there is none, of the device the packet came in by; 0 if unknown. */
-function findNetns(program: Assembler, { fields }: TracepointFormat, path: NetnsPath): void {
-  const [socket, packet] = [fields.get('skaddr')?.offset ?? 0, fields.get('skbaddr')?.offset];
-  program.load('r3', 8, 'r6', socket);
+/**
+ * r7 = the namespace of the socket, or, where there is none, of the device the packet came in by; as it was if neither is
+ * there. Each way loads the address of its own into r3.
+ */
+export function findNetns(
+  program: Assembler,
+  path: NetnsPath,
+  { socket, packet }: { readonly socket: () => void; readonly packet?: () => void },
+): void {
+  socket();
   program.jumpIf('r3', '==', 0, 'no socket').add('r3', path.sockNet).jump('has net');
   program.label('no socket');
   if (packet === undefined) {
     program.jump('netns done');
   } else {
-    program.load('r3', 8, 'r6', packet).add('r3', path.packetDevice);
+    packet();
+    program.add('r3', path.packetDevice);
     follow(program, 8).add('r3', path.deviceNet);
   }
   program.label('has net');

@@ -4,8 +4,25 @@ import { encodeTracepointAttributes, perf_event_open, perf_set_bpf } from '../sy
 import type { Btf } from '../tcp/btf.js';
 import { BPF_RINGBUF_BUSY_BIT, bpfRecordSize, decodeBpfRing, type Samples } from '../tcp/ring.js';
 import type { TracepointFormat } from '../tcp/tracepoint.js';
-import { type HitFilter, socketProgram, tracepointProgram } from './bpf-program.js';
-import { type EndTypes, endTypes, type NetnsPath, netnsPath, readBtf } from './bpf-types.js';
+import {
+  type HitFilter,
+  type ProgramContext,
+  socketProgram,
+  tracepointProgram,
+} from './bpf-program.js';
+import {
+  type CallTypes,
+  callTypes,
+  type EndTypes,
+  endTypes,
+  type NetnsPath,
+  netnsPath,
+  type PacketTypes,
+  packetTypes,
+  readBtf,
+} from './bpf-types.js';
+import { callProgram } from './call-program.js';
+import { resetProgram } from './reset-program.js';
 import { Holdings, onlineCpus, type TraceSource, UnavailableError } from './trace-source.js';
 
 /** Reading kernel memory, which the namespace takes, is for programs the kernel counts as GPL-compatible. */
@@ -14,6 +31,9 @@ export const LICENSE = 'Dual MIT/GPL';
 /**
  * Tracepoints by a BPF program each, into one ring buffer that all CPUs write to in turn (bpf(2),
  * kernel/bpf/ringbuf.c). Nobody is woken: who reads it does so when it suits.
+ *
+ * A program gets the tracepoint's own arguments where this kernel's types tell what they are, else, through a perf event, the
+ * record.
  */
 export class BpfSource implements TraceSource {
   readonly via = 'bpf';
@@ -62,10 +82,9 @@ export class BpfSource implements TraceSource {
 
       const context = { ...filter, ring, lost, path: kernel?.path };
       this.#programs = formats.map((format) => {
-        const { path, ends } = kernel ?? {};
-        const tracepoint = kernel?.tracepoints.get(format.name);
-        return tracepoint !== undefined && path && ends
-          ? this.#attachByType(tracepoint, socketProgram(format, { ...context, path, types: ends }))
+        const instructions = kernel && programByType(format, kernel, context);
+        return instructions !== undefined
+          ? this.#attachByType(kernel?.tracepoints.get(format.name) ?? 0, instructions)
           : this.#attachByEvent(format.id, tracepointProgram(format, context));
       });
     } catch (error) {
@@ -122,7 +141,7 @@ export class BpfSource implements TraceSource {
   }
 
   lost(): number {
-    // A program does not run within another on one CPU: a packet's interrupt may hit while a system call's hit is recorded.
+    // A program does not run within itself on one CPU, nor, by a perf event, within any other: an interrupt may hit meanwhile.
     const missed = this.#programs.map((program) => bpf.bpf_recursion_misses(program));
     return missed.reduce((sum, n) => sum + n, Number(Atomics.load(this.#unstored, 0)));
   }
@@ -139,7 +158,9 @@ export class BpfSource implements TraceSource {
 interface KernelTypes {
   readonly path: NetnsPath | undefined;
   readonly ends: EndTypes | undefined;
-  /** The tracepoints that have a TCP socket as their first argument, by name. */
+  readonly packet: PacketTypes | undefined;
+  readonly call: CallTypes | undefined;
+  /** The tracepoints whose arguments are those that are known here, by name. */
   readonly tracepoints: ReadonlyMap<string, number>;
 }
 
@@ -149,16 +170,49 @@ let known: KernelTypes | undefined;
 function readTypes(): KernelTypes | undefined {
   if (known !== undefined) return known;
   const btf = readBtf();
-  known = btf && { path: netnsPath(btf), ends: endTypes(btf), tracepoints: ofSockets(btf) };
+  known = btf && {
+    path: netnsPath(btf),
+    ends: endTypes(btf),
+    packet: packetTypes(btf),
+    call: callTypes(btf),
+    tracepoints: byArguments(btf),
+  };
   return known;
 }
 
-function ofSockets(btf: Btf): Map<string, number> {
-  const names = ['inet_sock_set_state', 'tcp_receive_reset'];
+/** What the programs take for granted of a tracepoint's arguments; there may be more. The first is not the tracepoint's. */
+const ARGUMENTS: Readonly<Record<string, readonly string[]>> = {
+  inet_sock_set_state: ['', 'sock', 'int', 'int'],
+  tcp_receive_reset: ['', 'sock'],
+  tcp_retransmit_skb: ['', 'sock'],
+  tcp_send_reset: ['', 'sock', 'sk_buff', 'sk_rst_reason'],
+  sys_enter: ['', 'pt_regs', 'long int'],
+  sys_exit: ['', 'pt_regs', 'long int'],
+};
+
+function byArguments(btf: Btf): Map<string, number> {
   return new Map(
-    names.flatMap((name) => {
-      const id = btf.typedefId(`btf_trace_${name}`);
-      return id === undefined ? [] : [[name, id] as const];
+    Object.entries(ARGUMENTS).flatMap(([name, expected]) => {
+      const typedef = `btf_trace_${name}`;
+      const [id, found] = [btf.typedefId(typedef), btf.parametersOf(typedef)];
+      const fits = expected.every((type, i) => found?.[i] === type);
+      return id !== undefined && fits ? [[name, id] as const] : [];
     }),
   );
+}
+
+/** A program that takes a tracepoint's arguments; undefined where this kernel's types do not tell enough for one. */
+function programByType(
+  format: TracepointFormat,
+  { path, ends, packet, call, tracepoints }: KernelTypes,
+  context: ProgramContext,
+): Uint8Array | undefined {
+  const { name, fields } = format;
+  if (!tracepoints.has(name)) return;
+  if (!fields.has('skaddr')) return call && callProgram(format, { ...context, types: call });
+  if (!path || !ends) return;
+  if (name !== 'tcp_send_reset') return socketProgram(format, { ...context, path, types: ends });
+  // Before Linux 6.10 a record told less.
+  const whole = ['state', 'reason', 'saddr', 'daddr'].every((field) => fields.has(field));
+  return packet && whole ? resetProgram(format, { ...context, path, ends, packet }) : undefined;
 }

@@ -29,6 +29,17 @@ export interface EndTypes {
   readonly saddr6: number;
   readonly sport: number;
   readonly saddr: number;
+  readonly state: number;
+}
+
+/** Where a packet in the kernel's hands keeps whom it is from and to, in this kernel. */
+export type PacketTypes = NonNullable<ReturnType<typeof packetTypes>>;
+
+/** Where the registers of a thread that makes a system call keep its number and arguments. */
+export interface CallTypes {
+  readonly args: readonly number[];
+  readonly number: number;
+  readonly numberSize: 4 | 8;
 }
 
 /** Undefined where the kernel's types do not tell. */
@@ -51,8 +62,41 @@ export function endTypes(btf: Btf): EndTypes | undefined {
     saddr6: btf.offsetOf('sock', '__sk_common.skc_v6_rcv_saddr'),
     sport: btf.offsetOf('tcp_sock', 'inet_conn.icsk_inet.inet_sport'),
     saddr: btf.offsetOf('tcp_sock', 'inet_conn.icsk_inet.inet_saddr'),
+    state: btf.offsetOf('sock', '__sk_common.skc_state'),
   });
 }
+
+/** Undefined where the kernel's types do not tell. */
+export function packetTypes(btf: Btf) {
+  return whole({
+    head: btf.offsetOf('sk_buff', 'head'),
+    network: btf.offsetOf('sk_buff', 'network_header'),
+    transport: btf.offsetOf('sk_buff', 'transport_header'),
+    source: btf.offsetOf('tcphdr', 'source'),
+    destination: btf.offsetOf('tcphdr', 'dest'),
+    from: btf.offsetOf('iphdr', 'saddr'),
+    to: btf.offsetOf('iphdr', 'daddr'),
+    from6: btf.offsetOf('ipv6hdr', 'saddr'),
+    to6: btf.offsetOf('ipv6hdr', 'daddr'),
+  });
+}
+
+/** Which registers those are is each processor's convention (syscall(2)). Undefined for one that is not known here. */
+export function callTypes(btf: Btf): CallTypes | undefined {
+  const register = (name: string) => btf.offsetOf('pt_regs', name);
+  const number = register('orig_ax');
+  if (number !== undefined) {
+    const args = ['di', 'si', 'dx', 'r10', 'r8', 'r9'].map(register);
+    return args.every(isNumber) ? { args, number, numberSize: 8 } : undefined;
+  }
+  // arm64, where the first register already holds the result when a call returns.
+  const [first, registers, call] = [register('orig_x0'), register('regs'), register('syscallno')];
+  if (first === undefined || registers === undefined || call === undefined) return;
+  const others = [1, 2, 3, 4, 5].map((i) => registers + 8 * i);
+  return { args: [first, ...others], number: call, numberSize: 4 };
+}
+
+const isNumber = (value: number | undefined): value is number => value !== undefined;
 
 /** All of the numbers, or undefined where one is. */
 export function whole<T extends Record<string, number | undefined>>(

@@ -39,7 +39,7 @@ export class Holdings implements Disposable {
   }
 
   /**
-   * Lets go of all of it, on a thread of its own: the kernel waits some 50 ms, for every CPU to have left the tracepoint,
+   * Lets go of all of it, on a thread of its own: the kernel waits some 50 ms, for every CPU to have left a perf event's tracepoint,
    * before a close returns.
    */
   async close(): Promise<void> {

@@ -99,7 +99,7 @@ const MOST_THREADS = 64;
  *   are who was running, which for a packet is chance; they are numbers of the machine's first pid namespace with BPF and
  *   of the observer's with perf.
  * Costs: about 0.2 us a transition with BPF, 0.3 us with perf (`npm run bench -- observers`); 8 MiB of ring,
- *   with perf for each CPU and each thread; at the end the kernel takes some 50 ms for each tracepoint to let go.
+ *   with perf for each CPU and each thread; at the end the kernel takes some 50 ms to let go of each perf event.
  * Needs: CAP_BPF and CAP_PERFMON, or for perf CAP_PERFMON alone; and tracefs: mounted and readable, or CAP_SYS_ADMIN to
  *   look at it without mounting it.
  * Clock: CLOCK_MONOTONIC at the hit. A listener gets events up to two polls of 2 ms later, in order; without one the rings

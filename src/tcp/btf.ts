@@ -2,9 +2,11 @@ const MAGIC = 0xeb9f;
 const HEADER_SIZE = 24;
 const TYPE_SIZE = 12;
 const MEMBER_SIZE = 12;
+const PARAMETER_SIZE = 8;
 
 /** BTF_KIND_*: linux/btf.h. */
 const INT = 1;
+const POINTER = 2;
 const ARRAY = 3;
 const STRUCT = 4;
 const UNION = 5;
@@ -30,7 +32,7 @@ for (const [kind, fixed, each] of [
   [STRUCT, 0, MEMBER_SIZE],
   [UNION, 0, MEMBER_SIZE],
   [ENUM, 0, 8],
-  [FUNC_PROTO, 0, 8],
+  [FUNC_PROTO, 0, PARAMETER_SIZE],
   [VAR, 4, 0],
   [DATASEC, 0, 12],
   [DECL_TAG, 4, 0],
@@ -123,6 +125,22 @@ export class Btf {
     return offset;
   }
 
+  /**
+   * What the parameters of a function are, by the name of a typedef of a pointer to it: each the name of its type, or of what
+   * it points to; empty for void and for what has no name.
+   */
+  parametersOf(typedef: string): string[] | undefined {
+    const id = this.#find(TYPEDEF, typedef);
+    const prototype = id === undefined ? 0 : this.#pointee(id);
+    if (this.#kind(prototype) !== FUNC_PROTO) return;
+    const at = this.#positions[prototype] ?? 0;
+    const count = this.#word(at + 4) & 0xffff;
+    return Array.from({ length: count }, (_, i) => {
+      const type = this.#pointee(this.#word(at + TYPE_SIZE + i * PARAMETER_SIZE + 4));
+      return type === 0 ? '' : this.#name(this.#positions[type] ?? 0);
+    });
+  }
+
   #find(kind: number, name: string): number | undefined {
     const key = `${kind} ${name}`;
     const found = this.#found.get(key) ?? this.#search(kind, name);
@@ -174,6 +192,15 @@ export class Btf {
     return type;
   }
 
+  /** The type behind pointers, typedefs and qualifiers. */
+  #pointee(id: number): number {
+    let type = this.#resolve(id);
+    for (let depth = 0; depth < DEEPEST && this.#kind(type) === POINTER; depth++) {
+      type = this.#resolve(this.#word((this.#positions[type] ?? 0) + 8));
+    }
+    return type;
+  }
+
   #kind(id: number): number {
     const at = id < this.#count ? (this.#positions[id] ?? 0) : 0;
     return at === 0 ? 0 : (this.#word(at + 4) >>> 24) & 0x1f;
@@ -183,7 +210,19 @@ export class Btf {
     return this.#words[at >> 2] as number;
   }
 
-  /** Whether the string that the number at `at` refers to is `name`; names are ASCII. */
+  /** The string that the number at `at` refers to; names are ASCII. */
+  #name(at: number): string {
+    const start = this.#strings + this.#word(at);
+    let name = '';
+    for (let i = start; i < this.#bytes.length; i++) {
+      const code = this.#bytes[i] as number;
+      if (code === 0) break;
+      name += String.fromCharCode(code);
+    }
+    return name;
+  }
+
+  /** Whether the string that the number at `at` refers to is `name`. */
   #named(at: number, name: string): boolean {
     const bytes = this.#bytes;
     const start = this.#strings + (this.#words[at >> 2] as number);

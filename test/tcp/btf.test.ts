@@ -42,6 +42,52 @@ const BYTES = new Uint8Array(
   ),
 );
 
+/**
+ * The same for this:
+ *
+ * struct sock { int x; };
+ * enum reason { NONE, SOME };
+ * typedef struct sock alias;
+ * typedef void (*btf_trace_reset)(void *data, const struct sock *sk, const alias *other, const enum reason why, long id);
+ * typedef int number;
+ * typedef number *pointer;
+ * btf_trace_reset trace; pointer p;
+ */
+const PARAMETERS = new Uint8Array(
+  Buffer.from(
+    [
+      '9feb010018000000000000007801000078010000780000000100000001000004040000000a000000',
+      '020000000000000006000000000000010400000020000001000000000000000a010000000c000000',
+      '020000060400000013000000000000001800000001000000000000000000000a040000001d000000',
+      '0000000104000000200000002a0000000000000801000000000000000000000a0700000000000000',
+      '0500000d00000000000000000a000000000000000b000000000000000c0000000000000005000000',
+      '000000000d0000000000000000000002000000000000000000000002030000000000000000000002',
+      '08000000350000000000000108000000400000010000000000000002090000003e00000000000008',
+      '0e0000004e0000000000000802000000000000000000000210000000550000000000000811000000',
+      '630000000000000e12000000010000005d0000000000000e0f00000001000000000000000000000c',
+      '09000000730000000200000f00000000130000000000000008000000140000000000000008000000',
+      '00736f636b00696e74007800726561736f6e004e4f4e4500534f4d4500756e7369676e656420696e',
+      '7400616c69617300766f6964006c6f6e6720696e74006274665f74726163655f7265736574006e75',
+      '6d62657200706f696e7465720074726163650070002f686f6d652f6d792f742e6300002e62737300',
+    ].join(''),
+    'hex',
+  ),
+);
+
+const parameters: readonly [typedef: string, parameters: string[] | undefined][] = [
+  ['btf_trace_reset', ['', 'sock', 'sock', 'reason', 'long int']],
+  ['pointer', undefined],
+  ['number', undefined],
+  ['sock', undefined],
+  ['none', undefined],
+];
+
+for (const [typedef, expected] of parameters) {
+  test(`parametersOf('${typedef}') is ${JSON.stringify(expected)}`, (t) => {
+    t.deepEqual(Btf.parse(PARAMETERS)?.parametersOf(typedef), expected);
+  });
+}
+
 const members: readonly [struct: string, path: string, offset: number | undefined][] = [
   ['sock', '__sk_common', 0],
   ['sock', '__sk_common.skc_net.net', 8],
@@ -101,12 +147,15 @@ test('no bytes make it throw or go round in circles', (t) => {
   const mutations = fc.array(fc.tuple(fc.nat(BYTES.length - 1), fc.nat(255)), { maxLength: 12 });
   fc.assert(
     fc.property(mutations, fc.nat(BYTES.length), (changes, length) => {
-      const bytes = BYTES.slice(0, length);
-      for (const [at, value] of changes) if (at < length) bytes[at] = value;
-      const btf = Btf.parse(bytes);
-      btf?.offsetOf('sock', '__sk_common.skc_net.net');
-      btf?.offsetOf('net', 'ns.inum');
-      btf?.typedefId('possible_net_t');
+      for (const whole of [BYTES, PARAMETERS]) {
+        const bytes = whole.slice(0, length);
+        for (const [at, value] of changes) if (at < length) bytes[at] = value;
+        const btf = Btf.parse(bytes);
+        btf?.offsetOf('sock', '__sk_common.skc_net.net');
+        btf?.offsetOf('net', 'ns.inum');
+        btf?.typedefId('possible_net_t');
+        btf?.parametersOf('btf_trace_reset');
+      }
       return true;
     }),
     { numRuns: 2000 },
