@@ -17,9 +17,9 @@ export interface IteratorOptions extends Omit<SnapshotOptions, 'info'> {
 }
 
 const FACTS = {
-  name: 'iterator',
+  name: 'BPF iterator',
   sees: 'every TCP socket of a network namespace: state, queues, timer, inode, uid, cookie',
-  blindTo: 'sockets in CLOSE, which are in no table; everything between two requests',
+  blindTo: 'sockets in CLOSE, which are in no table; everything between two requests; TCP_INFO',
   costs: '50 ms to load; 3 ms for few sockets; half of what sock_diag takes for 100,000',
   needs: 'CAP_BPF and CAP_PERFMON; the types of the kernel (CONFIG_DEBUG_INFO_BTF)',
   clock: 'the moment of the call; a list of many is not one moment',

@@ -5,6 +5,8 @@ export interface Availability {
   readonly available: boolean;
   /** Why not, with the errno where one said so; or what it has to do without. */
   readonly reason?: string;
+  /** By which of several ways in, where there are some. */
+  readonly via?: string;
   readonly sees: string;
   readonly blindTo: string;
   readonly costs: string;

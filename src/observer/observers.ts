@@ -1,3 +1,4 @@
+import { BpfIterator } from './bpf-iterator.js';
 import { Capture } from './capture.js';
 import { DestroyObserver } from './destroy.js';
 import type { Availability } from './observer.js';
@@ -43,6 +44,7 @@ export function observers(): Availability[] {
   return [
     tcpInfo,
     sockDiag,
+    BpfIterator.availability(),
     Polling.availability(),
     DestroyObserver.availability(),
     Capture.availability(),

@@ -13,8 +13,9 @@ const HEADINGS = [
 export function formatObservers(observers: readonly Availability[], paint: Paint): string {
   return observers
     .map((observer) => {
-      const { name, available, reason } = observer;
-      const can = available ? paint('green', 'available') : paint('red', 'not available');
+      const { name, available, reason, via } = observer;
+      const by = via === undefined ? '' : ` by ${via}`;
+      const can = available ? paint('green', `available${by}`) : paint('red', 'not available');
       const why = reason === undefined ? '' : `: ${reason}`;
       const lines = HEADINGS.map(([key, title]) => `  ${title.padEnd(9)} ${observer[key]}`);
       return `${paint('bold', name)}: ${can}${why}\n${lines.join('\n')}\n`;
