@@ -14,6 +14,8 @@ const QUEUE_NS = 1_000_000n;
 export interface Tap {
   readonly host: Host;
   readonly interfaceName: string;
+  /** What it is called in this run. */
+  readonly name: string;
   /** Whether the other end has a tap as well: here only what arrives has come, and what leaves may be lost on the way. */
   readonly arriving: boolean;
 }
@@ -24,15 +26,15 @@ export class Packets implements AsyncDisposable {
   /** Called when the capture fails: the run proves nothing then. */
   onFailure: (error: Error) => void = () => {};
   readonly #timeline: Timeline;
-  readonly #arriving: boolean;
+  readonly #tap: Tap;
   readonly #feed: Feed;
   readonly #following: Promise<void>;
   #handedOn = 0;
   #ended = false;
 
-  private constructor(capture: Capture, arriving: boolean, timeline: Timeline) {
+  private constructor(capture: Capture, tap: Tap, timeline: Timeline) {
     this.capture = capture;
-    this.#arriving = arriving;
+    this.#tap = tap;
     this.#timeline = timeline;
     this.#feed = timeline.open({
       ...{ name: 'capture', latenessNs: Number(capture.clockErrorNs), delivers: 'in-order' },
@@ -45,15 +47,12 @@ export class Packets implements AsyncDisposable {
   }
 
   /** Starts to capture: everything, or the segments of one port. Throws what Capture.start throws. */
-  static async start(
-    { host, interfaceName, arriving }: Tap,
-    timeline: Timeline,
-    port?: number,
-  ): Promise<Packets> {
+  static async start(tap: Tap, timeline: Timeline, port?: number): Promise<Packets> {
     const filter = port === undefined ? {} : { ports: [port] };
+    const { host, interfaceName } = tap;
     const capture = await Capture.start(await host.actor('capture'), interfaceName, { filter });
     try {
-      return new Packets(capture, arriving, timeline);
+      return new Packets(capture, tap, timeline);
     } catch (error) {
       // The run may have ended meanwhile, and its timeline with it.
       await capture.stop();
@@ -77,7 +76,7 @@ export class Packets implements AsyncDisposable {
     for (; this.#handedOn < frames.length; this.#handedOn++) {
       const { segment, monotonicNs: tNs, outgoing } = frames[this.#handedOn] as Frame;
       if (segment === undefined) continue;
-      if (!this.#arriving) this.#feed.push({ kind: 'segment', tNs, segment });
+      if (!this.#tap.arriving) this.#feed.push({ kind: 'segment', tNs, segment });
       else if (outgoing) this.#feed.push({ kind: 'departure', tNs, segment });
       else this.#feed.push({ kind: 'segment', tNs, segment, seen: 'arriving' });
     }
@@ -95,15 +94,16 @@ export class Packets implements AsyncDisposable {
   /** The frames so far that went between two endpoints; at a tap for what arrives, those. */
   between(one: Endpoint | undefined, other: Endpoint | undefined): CapturedFrame[] {
     const frames: CapturedFrame[] = [];
+    const { arriving, name: tap } = this.#tap;
     for (const { realtimeNs, monotonicNs, bytes, segment, outgoing } of this.capture.frames) {
-      if (segment === undefined || (this.#arriving && outgoing)) continue;
+      if (segment === undefined || (arriving && outgoing)) continue;
       const { source, destination } = segment;
       const ours =
         (isSame(source, one) && isSame(destination, other)) ||
         (isSame(source, other) && isSame(destination, one));
       if (!ours) continue;
       const tNs = Number(monotonicNs - this.#timeline.originNs);
-      frames.push({ realtimeNs, tNs, bytes, segment });
+      frames.push({ tap, realtimeNs, tNs, bytes, segment });
     }
     return frames;
   }

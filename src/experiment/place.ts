@@ -33,7 +33,7 @@ export async function openPlace(
     return {
       ...{ kind, privilege: world.privilege, client: world, server: world, ends: ENDS },
       ...{ link: undefined, wire: undefined },
-      taps: [{ host: world, interfaceName: 'lo', arriving: false }],
+      taps: [{ host: world, interfaceName: 'lo', name: 'lo', arriving: false }],
       [Symbol.asyncDispose]: () => world.close(),
     };
   }
@@ -47,7 +47,8 @@ export async function openPlace(
     return {
       ...{ kind: 'network', privilege, client, server, ends, link: network.link, wire: speaker },
       taps: ends.map((end) => ({
-        ...{ host: network[end], interfaceName: 'eth0', arriving: wire === undefined },
+        ...{ host: network[end], interfaceName: 'eth0', name: `eth0 of the ${end}` },
+        arriving: wire === undefined,
       })),
       async [Symbol.asyncDispose]() {
         await speaker?.close();

@@ -79,6 +79,8 @@ export type AppRecord = Omit<AppEvent, 'tNs'> & { readonly tNs: number };
 
 /** A captured segment and its frame. */
 export interface CapturedFrame {
+  /** The interface that it was taken from, and whose: `lo`, `eth0 of the client`. */
+  readonly tap: string;
   readonly realtimeNs: bigint;
   readonly tNs: number;
   readonly bytes: Uint8Array;

@@ -9,15 +9,22 @@ export interface PcapngFrame {
   readonly originalLength?: number;
   /** Shown by Wireshark beside the frame. */
   readonly comment?: string;
+  /** The interface it was taken from, by its place among them. Left out: the first. */
+  readonly interface?: number;
+}
+
+/** Where frames were taken from. */
+export interface PcapngInterface {
+  readonly name: string;
+  readonly linkType: LinkType;
+  /** Shown by Wireshark beside the interface: what is to be said of the capture as a whole. */
+  readonly comment?: string;
+  /** What the interface took in and had no room for, where that is known. */
+  readonly statistics?: PcapngStatistics;
 }
 
 export interface PcapngOptions {
-  readonly linkType: LinkType;
-  readonly interfaceName: string;
-  /** Shown by Wireshark beside the interface: what is to be said of the capture as a whole. */
-  readonly interfaceComment?: string;
-  /** What the interface took in and had no room for, where that is known. */
-  readonly statistics?: PcapngStatistics;
+  readonly interfaces: readonly PcapngInterface[];
   /** The program that captured, with its version. */
   readonly application?: string;
   /** The machine, such as `x86_64`. */
@@ -31,7 +38,7 @@ export interface PcapngStatistics {
   /** When they were read, CLOCK_REALTIME. */
   readonly timeNs: bigint;
   readonly received: number;
-  readonly dropped: number;
+  readonly dropped?: number;
 }
 
 /** Block types and options of draft-ietf-opsawg-pcapng, link types of the tcpdump.org registry. */
@@ -51,11 +58,18 @@ const ISB_IFDROP = 5;
 const NANOSECONDS = Uint8Array.of(9);
 const LINK_TYPES: Readonly<Record<LinkType, number>> = { ethernet: 1, raw: 101 };
 
-/** Encodes frames as one pcapng section with one interface and nanosecond time, little-endian. */
+/** Encodes frames as one pcapng section with nanosecond time, little-endian. */
 export function encodePcapng(frames: Iterable<PcapngFrame>, options: PcapngOptions): Uint8Array {
-  const blocks = [encodeSection(options), encodeInterface(options)];
-  for (const frame of frames) blocks.push(encodeFrame(frame));
-  if (options.statistics !== undefined) blocks.push(encodeStatistics(options.statistics));
+  const { interfaces } = options;
+  const blocks = [encodeSection(options), ...interfaces.map(encodeInterface)];
+  for (const frame of frames) {
+    const { interface: number = 0 } = frame;
+    if (interfaces[number] === undefined) throw new RangeError(`no interface ${number}`);
+    blocks.push(encodeFrame(frame, number));
+  }
+  for (const [number, { statistics }] of interfaces.entries()) {
+    if (statistics !== undefined) blocks.push(encodeStatistics(statistics, number));
+  }
   return concat(blocks);
 }
 
@@ -73,35 +87,43 @@ function encodeSection({ hardware, os, application }: PcapngOptions): Uint8Array
   ]);
 }
 
-function encodeInterface({ linkType, interfaceName, interfaceComment }: PcapngOptions): Uint8Array {
+function encodeInterface({ linkType, name, comment }: PcapngInterface): Uint8Array {
   const body = new DataView(new ArrayBuffer(8));
   body.setUint16(0, LINK_TYPES[linkType], true);
   // The snap length stays 0, which is no limit.
   return encodeBlock(INTERFACE_DESCRIPTION_BLOCK, body, [
-    textOption(OPT_COMMENT, interfaceComment),
-    textOption(IF_NAME, interfaceName),
+    textOption(OPT_COMMENT, comment),
+    textOption(IF_NAME, name),
     encodeOption(IF_TSRESOL, NANOSECONDS),
   ]);
 }
 
-function encodeFrame({ timeNs, bytes, originalLength, comment }: PcapngFrame): Uint8Array {
+function encodeFrame(
+  { timeNs, bytes, originalLength, comment }: PcapngFrame,
+  number: number,
+): Uint8Array {
   const body = new DataView(new ArrayBuffer(20));
+  body.setUint32(0, number, true);
   setTime(body, timeNs);
   body.setUint32(12, bytes.length, true);
   body.setUint32(16, originalLength ?? bytes.length, true);
   return encodeBlock(ENHANCED_PACKET_BLOCK, body, [textOption(OPT_COMMENT, comment)], bytes);
 }
 
-function encodeStatistics({ timeNs, received, dropped }: PcapngStatistics): Uint8Array {
+function encodeStatistics(
+  { timeNs, received, dropped }: PcapngStatistics,
+  number: number,
+): Uint8Array {
   const body = new DataView(new ArrayBuffer(12));
+  body.setUint32(0, number, true);
   setTime(body, timeNs);
   return encodeBlock(INTERFACE_STATISTICS_BLOCK, body, [
     encodeOption(ISB_IFRECV, encodeCount(received)),
-    encodeOption(ISB_IFDROP, encodeCount(dropped)),
+    dropped === undefined ? new Uint8Array(0) : encodeOption(ISB_IFDROP, encodeCount(dropped)),
   ]);
 }
 
-/** Both blocks that have a time have it behind the interface's number, which is 0: the high half first. */
+/** Both blocks that have a time have it behind the interface's number: the high half first. */
 function setTime(body: DataView, timeNs: bigint): void {
   body.setUint32(4, Number(timeNs >> 32n), true);
   body.setUint32(8, Number(timeNs & 0xffff_ffffn), true);

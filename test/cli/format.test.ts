@@ -1,9 +1,10 @@
 /** The forms a run is told in: a capture for other tools, and `--format`. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import ava from 'ava';
 import { scratch } from '../driver/programs.js';
 import { noTool, noWorld } from '../world/ability.js';
-import { closewait, finished } from './closewait.js';
+import { CLI, closewait, finished } from './closewait.js';
 
 const test = ava.serial;
 const runs = noWorld === undefined ? test : test.skip;
@@ -62,6 +63,33 @@ const noTshark = noWorld ?? noTool('tshark');
   },
 );
 
+(noTshark === undefined ? test : test.skip)(
+  `--pcap: between two hosts, each segment is of the end it came to, IPv6 as well${noTshark === undefined ? '' : ` (${noTshark})`}`,
+  (t) => {
+    const file = join(scratch(t), 'run.pcapng');
+    const { code, stderr } = closewait('run', 'fin-wait1', '--family', '6', '--pcap', file);
+    t.is(code, 0, stderr);
+    const fields = ['frame.interface_name', 'tcp.flags', 'ipv6.src'];
+    const named = fields.flatMap((field) => ['-e', field]);
+    const { stdout } = finished(['tshark', '-r', file, '-T', 'fields', ...named]);
+    const [syn, answer] = stdout.split('\n').map((line) => line.split('\t'));
+    t.deepEqual([syn?.[0], Number(syn?.[1])], ['eth0 of the server', 0x02]);
+    t.deepEqual([answer?.[0], Number(answer?.[1])], ['eth0 of the client', 0x12]);
+    t.regex(syn?.[2] ?? '', /:/);
+    t.is(finished(['tshark', '-r', file, '-Y', '_ws.malformed or not tcp']).stdout, '');
+  },
+);
+
+runs(`--pcap where there is no room: said, exit 3, and nothing is left there${why}`, (t) => {
+  const file = join(scratch(t), 'run.pcapng');
+  // Node ignores SIGXFSZ: the write fails as it does on a full disk, after a first piece.
+  const command = `ulimit -f 1; exec ${process.execPath} ${CLI} run normal --pcap ${file}`;
+  const { code, stderr } = finished(['bash', '-c', command]);
+  t.is(code, 3);
+  t.regex(stderr, /^closewait: \S+ is not written: EFBIG: /m);
+  t.false(existsSync(file));
+});
+
 for (const [format, says] of [
   ['ladder', /FIN_WAIT1 +\| -- F\. .*> *\| CLOSE_WAIT/],
   ['transitions', /server +ESTABLISHED +-> CLOSE_WAIT +F\. from client/],
@@ -72,7 +100,8 @@ for (const [format, says] of [
     const { code, stdout, stderr } = closewait(...args);
     t.is(code, 0, stderr);
     t.regex(stdout, says);
-    t.true(format === 'story' || stdout.split('\n').every((line) => line.length <= 120));
+    const width = { ladder: 80, transitions: 120, story: Number.POSITIVE_INFINITY }[format];
+    t.true(stdout.split('\n').every((line) => line.length <= width));
   });
 }
 

@@ -113,8 +113,8 @@ onRun(`tshark and capinfos read a real run${reason ? ` (${reason})` : ''}`, asyn
     timeNs: realtimeNs,
   }));
   const statistics = { timeNs: frames.at(-1)?.timeNs ?? 0n, received: frames.length, dropped: 3 };
-  const options = { linkType: 'ethernet', interfaceName: 'lo', statistics } as const;
-  writeFileSync(file, encodePcapng(frames, { ...options, interfaceComment: 'all of a run' }));
+  const lo = { name: 'lo', linkType: 'ethernet', comment: 'all of a run', statistics } as const;
+  writeFileSync(file, encodePcapng(frames, { interfaces: [lo] }));
 
   const read = (program: string, ...args: string[]): string => {
     const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
@@ -151,14 +151,11 @@ onRun(`tshark and capinfos read a real run${reason ? ` (${reason})` : ''}`, asyn
 });
 
 test('the interface has its comment first, and its counts behind the frames', (t) => {
-  const options = { linkType: 'raw', interfaceName: 'lo' } as const;
-  const bare = Buffer.from(encodePcapng([], options));
+  const lo = { name: 'lo', linkType: 'raw' } as const;
+  const bare = Buffer.from(encodePcapng([], { interfaces: [lo] }));
+  const statistics = { timeNs: (1n << 32n) + 2n, received: 258, dropped: 1 };
   const full = Buffer.from(
-    encodePcapng([], {
-      ...options,
-      interfaceComment: 'why',
-      statistics: { timeNs: (1n << 32n) + 2n, received: 258, dropped: 1 },
-    }),
+    encodePcapng([], { interfaces: [{ ...lo, comment: 'why', statistics }] }),
   );
   const section = 28;
   const comment = '0100030077687900';

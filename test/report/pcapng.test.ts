@@ -12,7 +12,7 @@ const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 const frame = (payload: number) =>
   new Uint8Array([...Array<number>(12).fill(0), 0x88, 0xb5, ...Array<number>(payload).fill(0xab)]);
 
-const lo: PcapngOptions = { linkType: 'ethernet', interfaceName: 'lo' };
+const lo: PcapngOptions = { interfaces: [{ name: 'lo', linkType: 'ethernet' }] };
 
 const SECTION = '0a0d0d0a1c0000004d3c2b1a01000000ffffffffffffffff1c000000';
 const INTERFACE =
@@ -28,7 +28,10 @@ for (const { name, frames, options, expected } of [
   {
     name: 'every text of the section, raw IP',
     frames: [],
-    options: { linkType: 'raw', interfaceName: '', hardware: 'h', os: 'os', application: 'app' },
+    options: {
+      interfaces: [{ name: '', linkType: 'raw' }],
+      ...{ hardware: 'h', os: 'os', application: 'app' },
+    },
     expected:
       '0a0d0d0a380000004d3c2b1a01000000ffffffffffffffff' +
       '0200010068000000' +
@@ -74,6 +77,11 @@ for (const { name, frames, options, expected } of [
   });
 }
 
+test('a frame of an interface that is not there is refused', (t) => {
+  const one = { timeNs: 0n, bytes: frame(0), interface: 1 };
+  t.throws(() => encodePcapng([one], lo), { instanceOf: RangeError, message: 'no interface 1' });
+});
+
 test('a text past 64 KiB is cut between characters', (t) => {
   const bytes = encodePcapng([{ timeNs: 0n, bytes: frame(0), comment: '€'.repeat(30_000) }], lo);
   const start = SECTION.length / 2 + INTERFACE.length / 2;
@@ -117,7 +125,7 @@ test('blocks fill the file: each length is stated twice and is a multiple of 4',
 
 const frames: PcapngFrame[] = [
   { timeNs: 1_700_000_000_000_000_001n, bytes: frame(46), comment: 'first; 첫째' },
-  { timeNs: 1_700_000_000_999_999_999n, bytes: frame(47), originalLength: 1500 },
+  { timeNs: 1_700_000_000_999_999_999n, bytes: frame(47), originalLength: 1500, interface: 1 },
 ];
 
 /** Runs a program over a file of the frames and gives what it printed. */
@@ -125,7 +133,10 @@ function read(t: ExecutionContext, program: string, args: (file: string) => stri
   const directory = mkdtempSync(join(tmpdir(), 'closewait-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const file = join(directory, 'frames.pcapng');
-  const options = { ...lo, hardware: 'x86_64', os: 'Linux', application: 'closewait test' };
+  const counted = { timeNs: 1_700_000_001_000_000_000n, received: 1 };
+  const eth0 = { name: 'eth0', linkType: 'ethernet', statistics: counted } as const;
+  const interfaces = [...lo.interfaces, eth0];
+  const options = { interfaces, hardware: 'x86_64', os: 'Linux', application: 'closewait test' };
   writeFileSync(file, encodePcapng(frames, options));
   const { status, stdout, stderr } = spawnSync(program, args(file));
   t.is(status, 0, String(stderr));
@@ -172,7 +183,7 @@ tshark.run(`tshark reads every field${tshark.suffix}`, (t) => {
       .map((one) => one.split('\t')),
     [
       ['1700000000.000000001', '60', '60', 'lo', 'first; 첫째', '0x88b5'],
-      ['1700000000.999999999', '1500', '61', 'lo', '', '0x88b5'],
+      ['1700000000.999999999', '1500', '61', 'eth0', '', '0x88b5'],
     ],
   );
 });
@@ -185,5 +196,6 @@ capinfos.run(`capinfos finds the section whole${capinfos.suffix}`, (t) => {
   t.regex(printed, /Capture hardware:\s+x86_64/);
   t.regex(printed, /Capture oper-sys:\s+Linux/);
   t.regex(printed, /Capture application:\s+closewait test/);
+  t.regex(printed, /Number of interfaces in file:\s+2\b/);
   t.regex(printed, /Time precision = nanoseconds \(9\)/);
 });

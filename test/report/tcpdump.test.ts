@@ -284,7 +284,7 @@ function compare(
   const directory = mkdtempSync(join(tmpdir(), 'closewait-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
   const file = join(directory, 'frames.pcapng');
-  writeFileSync(file, encodePcapng(frames, { linkType, interfaceName: 'lo' }));
+  writeFileSync(file, encodePcapng(frames, { interfaces: [{ name: 'lo', linkType }] }));
   const { status, stdout, stderr } = spawnSync('tcpdump', ['-n', '-r', file]);
   t.is(status, 0, String(stderr));
   const formatter = new TcpdumpFormatter();

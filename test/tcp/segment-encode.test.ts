@@ -269,7 +269,10 @@ function ask(t: ExecutionContext, program: string, ...args: readonly string[]): 
     timeNs: 0n,
     bytes: encodeSegment(segment, { ethernet, badChecksum }),
   }));
-  writeFileSync(file, encodePcapng(frames, { linkType: 'ethernet', interfaceName: 'wire' }));
+  writeFileSync(
+    file,
+    encodePcapng(frames, { interfaces: [{ name: 'wire', linkType: 'ethernet' }] }),
+  );
   const { status, stdout, stderr } = spawnSync(program, [...args, '-r', file], {
     encoding: 'utf8',
     env: { ...process.env, HOME: directory },
