@@ -217,7 +217,13 @@ async function main(argv: string[]): Promise<number> {
   return exitCode;
 }
 
-function explain(error: unknown): number {
+function explain(thrown: unknown): number {
+  // What failed first is why; that something could not be closed afterwards is not.
+  let error = thrown;
+  // By its name: before Node 24 it is the compiler's own.
+  while (error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error) {
+    error = error.suppressed;
+  }
   if (error instanceof Usage) {
     chatter(error.message);
     return USAGE;
