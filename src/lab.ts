@@ -3,6 +3,7 @@
 export type { TimelineEvent } from './experiment/event.js';
 export type { Check, Moment, Run, RunRecord } from './experiment/record.js';
 export { type RunOptions, run } from './experiment/run.js';
+export type { Timeline } from './experiment/timeline.js';
 export { BpfIterator, type IteratorOptions } from './observer/bpf-iterator.js';
 export { Capture, type CaptureOptions, type Frame } from './observer/capture.js';
 export { type EpollInterest, epollInterestOf } from './observer/epoll.js';

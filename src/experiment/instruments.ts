@@ -182,6 +182,10 @@ export class Instruments implements AsyncDisposable {
             if (awake) feed?.push(event);
           },
           onSettled: (untilNs) => feed?.advance(untilNs),
+          onFailure: (error) => {
+            this.failure ??= error;
+            feed?.fail(error);
+          },
         }),
       'CAP_BPF and CAP_PERFMON',
     );

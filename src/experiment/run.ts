@@ -17,6 +17,7 @@ import { privilege, type WorldKind } from '../world/world.js';
 import { Lab } from './lab.js';
 import { openPlace } from './place.js';
 import type { AppRecord, CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
+import type { Timeline } from './timeline.js';
 
 /** How to run a scenario. */
 export interface RunOptions {
@@ -33,6 +34,8 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Called at each moment of the scenario, which goes on when it has resolved. */
   readonly onMoment?: (moment: Moment) => Promise<void>;
+  /** Called before the story begins: `for await` of it gives each event as it gets its place, until the run ends. */
+  readonly onTimeline?: (timeline: Timeline) => void;
   /** False leaves out every observer that nobody waits for: the run should end the same. Left out: true. */
   readonly observed?: boolean;
 }
@@ -91,6 +94,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   await using lab = await Lab.open(scenario, place, actors, {
     ...{ signal: deadline.signal, onMoment, observed, family },
   });
+  options.onTimeline?.(lab.instruments.timeline);
   let thrown: { readonly error: unknown } | undefined;
   try {
     await deadline.race(scenario.run(lab));

@@ -128,6 +128,7 @@ export class BpfSource implements TraceSource {
       if (length >= BPF_RINGBUF_BUSY_BIT) break;
       position += bpfRecordSize(length);
     }
+    if (position > to) throw new Error(`BPF ring: a record ends at ${position}, past ${to}`);
     if (position > from) {
       const start = from % this.#size;
       take(this.#data.slice(start, start + position - from));

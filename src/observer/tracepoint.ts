@@ -48,6 +48,8 @@ export interface TracepointOptions {
   readonly onEvent?: (event: TraceEvent) => void;
   /** With `onEvent`: called when everything that happened up to then has been handed on, CLOCK_MONOTONIC. */
   readonly onSettled?: (untilNs: bigint) => void;
+  /** With `onEvent`: called when the rings cannot be read any more, which ends what is handed on. Left out: it is thrown. */
+  readonly onFailure?: (error: Error) => void;
   /** Bytes of the ring, and with perf of each CPU's: a power of two and whole pages. */
   readonly ringBytes?: number;
   /** Bytes of records to keep for `events`; what comes after that is counted as lost. */
@@ -117,6 +119,7 @@ export class TracepointObserver implements AsyncDisposable {
   readonly #ports: ReadonlySet<number> | undefined;
   readonly #onEvent: TracepointOptions['onEvent'];
   readonly #onSettled: TracepointOptions['onSettled'];
+  readonly #onFailure: TracepointOptions['onFailure'];
   readonly #keepBytes: number;
   readonly #timer: NodeJS.Timeout;
   #chunks: Uint8Array[] = [];
@@ -131,6 +134,7 @@ export class TracepointObserver implements AsyncDisposable {
   #polledNs = 0n;
   #ending: Promise<void> | undefined;
   #stopped = false;
+  #failed = false;
 
   private constructor(source: TraceSource, layouts: Layouts, options: TracepointOptions) {
     this.#source = source;
@@ -145,8 +149,9 @@ export class TracepointObserver implements AsyncDisposable {
     this.#ports = options.ports && new Set(options.ports);
     this.#onEvent = options.onEvent;
     this.#onSettled = options.onSettled;
+    this.#onFailure = options.onFailure;
     this.#keepBytes = options.keepBytes ?? KEEP_BYTES;
-    this.#timer = setInterval(() => this.#poll(), this.#onEvent ? POLL_MS : CLEAR_MS);
+    this.#timer = setInterval(() => this.#tick(), this.#onEvent ? POLL_MS : CLEAR_MS);
   }
 
   /**
@@ -204,8 +209,14 @@ export class TracepointObserver implements AsyncDisposable {
   /** Resolves when everything that happened before this call has been handed on. */
   async flush(): Promise<void> {
     const untilNs = clock_gettime(CLOCK_MONOTONIC);
-    while (!this.#stopped && !this.#drain()) await new Promise(setImmediate);
-    this.#settle(undefined);
+    try {
+      while (!this.#stopped && !this.#failed && !this.#drain()) await new Promise(setImmediate);
+      if (this.#failed) return;
+      this.#settle(undefined);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     this.#onSettled?.(untilNs);
   }
 
@@ -228,6 +239,21 @@ export class TracepointObserver implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  #tick(): void {
+    try {
+      this.#poll();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failed = true;
+    clearInterval(this.#timer);
+    if (this.#onFailure === undefined || !(error instanceof Error)) throw error;
+    this.#onFailure(error);
   }
 
   #poll(): void {
