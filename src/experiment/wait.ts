@@ -162,7 +162,15 @@ export class Waits {
   /** The path of an end as each source saw it. */
   describe(end: End): string {
     if (this.#feeds.size === 0) return 'no source sees states';
-    const each = [...this.#feeds].map((feed) => {
+    // One source may come by several ways, of which some never see this end.
+    const feeds = new Map<Source, Feed>();
+    for (const feed of this.#feeds) {
+      const other = feeds.get(feed.name);
+      if (other === undefined || this.#trackOf(other, end).path.length === 0) {
+        feeds.set(feed.name, feed);
+      }
+    }
+    const each = [...feeds.values()].map((feed) => {
       const { path } = this.#trackOf(feed, end);
       const seen = path.length === 0 ? 'nothing' : path.join(' > ');
       const agoMs = Number(this.#now() - feed.heardNs) / 1e6;

@@ -55,6 +55,20 @@ test('a wait ends with a state entered after it began, out of order or not', asy
   });
 });
 
+test('a source that comes by several ways is told of once, by the way that saw the end', async (t) => {
+  const timeline = timelineAt({ now: () => us(100) });
+  for (const end of ['server', 'client'] as const) {
+    const looks = timeline.open(polling);
+    looks.push(sample(50, end, end === 'client' ? 'ESTABLISHED' : 'CLOSE_WAIT', 1000));
+    looks.advance(us(60));
+  }
+  await t.throwsAsync(timeline.waitFor(inState('FIN_WAIT1'), { deadlineMs: 1 }), {
+    message: /^expected client .*; polling saw ESTABLISHED \(heard of 0\.0 ms ago\)$/,
+  });
+  const other = timeline.waitFor({ end: 'server', state: 'LAST_ACK' }, { deadlineMs: 1 });
+  await t.throwsAsync(other, { message: /; polling saw CLOSE_WAIT \(heard of 0\.0 ms ago\)$/ });
+});
+
 test('a state still held ends a wait once the source has been heard of after its begin', async (t) => {
   const { timeline, states } = established();
   const reached = timeline.waitFor(inState('ESTABLISHED'), { deadlineMs });
