@@ -122,6 +122,8 @@ async function killed(t: ExecutionContext, command: (code: string) => string[], 
      network.link.pause();
      await connecting.write(client, 'held');
      connecting.read(client, new Uint8Array(1));
+     // Whom nobody refers to any more are collected, and their actors' threads end.
+     globalThis.kept = [network, other];
      const inodes = [network, other].flatMap(({ client, server }) => [client.inode, server.inode]);
      process.stdout.write(JSON.stringify(inodes) + '\\n');`,
   );
