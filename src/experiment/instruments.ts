@@ -363,9 +363,10 @@ export class Instruments implements AsyncDisposable {
       { name: 'polling', available, latenessNs: POLL_MS * 1e6 },
       reportOf('capture', this.#packets, ({ capture }) => ({
         ...{ via: capture.via, latenessNs: Number(capture.clockErrorNs), lost: capture.dropped },
+        clockSetMs: capture.clockSteps.map(({ byNs }) => Number(byNs) / 1e6),
       })),
       reportOf('tracepoint', this.#traces, ({ via, lost }) => ({
-        ...{ via, latenessNs: 0, lost: Math.max(lost, this.#untold) },
+        ...{ via, latenessNs: 0, lost: Math.max(lost, this.#untold), clockSetMs: [] },
       })),
       { name: 'process', available, latenessNs: 0 },
     ];
@@ -384,17 +385,22 @@ export class Instruments implements AsyncDisposable {
   }
 }
 
+type Facts = Required<Pick<ObserverReport, 'via' | 'latenessNs' | 'lost' | 'clockSetMs'>>;
+
 /** What several observers of a kind have to say together. */
 function reportOf<T>(
   name: string,
   observers: readonly T[] | string,
-  facts: (observer: T) => { via: string; latenessNs: number; lost: number },
+  facts: (observer: T) => Facts,
 ): ObserverReport {
   if (typeof observers === 'string') return { name, available: false, reason: observers };
   const all = observers.map(facts);
+  // It is one clock: who has seen most of its steps has seen them all.
+  const [clockSetMs = []] = all.map((each) => each.clockSetMs).sort((a, b) => b.length - a.length);
   return {
     ...{ name, available: true, via: [...new Set(all.map(({ via }) => via))].join(', ') },
     latenessNs: Math.max(0, ...all.map(({ latenessNs }) => latenessNs)),
     lost: all.reduce((sum, { lost }) => sum + lost, 0),
+    ...(clockSetMs.length > 0 && { clockSetMs }),
   };
 }

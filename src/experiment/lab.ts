@@ -368,10 +368,12 @@ export class Lab implements Stage, AsyncDisposable {
     return pathOf(events, end);
   }
 
-  /** The observers that lost something. */
+  /** The observers that lost something, or whose clock was set. */
   get #gaps(): ReadonlySet<string> {
     return new Set(
-      this.instruments.reports.flatMap(({ name, lost = 0 }) => (lost > 0 ? [name] : [])),
+      this.instruments.reports.flatMap(({ name, lost = 0, clockSetMs }) =>
+        lost > 0 || clockSetMs !== undefined ? [name] : [],
+      ),
     );
   }
 

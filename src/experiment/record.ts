@@ -30,6 +30,8 @@ export interface ObserverReport {
   readonly latenessNs?: number;
   /** How much it missed, at most; what it missed speaks neither for nor against a run. */
   readonly lost?: number;
+  /** By how much CLOCK_REALTIME was set while it looked: what it saw may be out of its place by as much. */
+  readonly clockSetMs?: readonly number[];
   /** Which way in it took, where there are several. */
   readonly via?: string;
 }

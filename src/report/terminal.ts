@@ -46,6 +46,11 @@ function tcpInfoLine({ tcpInfo }: Moment): string {
     : `getsockopt(TCP_INFO): ${states.join(', ')}`;
 }
 
+function clockText(observer: string, setMs: readonly number[]): string {
+  const steps = setMs.map((ms) => `${(ms / 1000).toFixed(3)} s`).join(', ');
+  return `the clock was set meanwhile, by ${steps}: what ${observer} saw may be out of its place by as much`;
+}
+
 function diagnosisText(diagnosis: Diagnosis, moment: Moment): string {
   const { end, cause, evidence, thread, missing } = diagnosis;
   const socket = moment.sockets.find((each) => each.end === end);
@@ -164,8 +169,9 @@ export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
     `${paint('bold', `${record.scenario}: ${scenario.title}`)}\n`,
     `Linux ${record.kernel}, driver ${record.driver}, ${where} (${record.world.privilege})\n`,
   ];
-  for (const { name, available, reason } of record.observers) {
+  for (const { name, available, reason, clockSetMs } of record.observers) {
     if (!available) parts.push(paint('yellow', `not seen: ${name}: ${reason}`), '\n');
+    if (clockSetMs !== undefined) parts.push(paint('yellow', clockText(name, clockSetMs)), '\n');
   }
   for (const [end, transcript] of Object.entries(record.transcripts)) {
     parts.push(heading(paint, `the ${end}'s terminal`), transcript.replace(/\n?$/, '\n'));

@@ -125,6 +125,20 @@ testUnless(
   },
 );
 
+testUnless(
+  noNamespace,
+  'packets that find no room are said, when the run has been told',
+  async (t) => {
+    const ended = finished([process.execPath, CLI, ...raw, '--pcap', '/dev/full']);
+    t.is(ended.code, 3, ended.stderr);
+    t.is(
+      ended.stderr,
+      'closewait: /dev/full is not written: ENOSPC: no space left on device, write\n',
+    );
+    t.regex(ended.stdout, /^reproduced close-wait/m);
+  },
+);
+
 test('a page that finds no room is said when all that was measured has been printed', (t) => {
   const quick = ['-n', '20', '--mode', 'client-first', '--driver', 'c', 'raw'];
   const ended = finished([

@@ -8,6 +8,8 @@ type Kind =
   | Exclude<keyof Input, 'byte' | 'word' | 'check'>
   /** A socket of the internet: one of Unix would make files. */
   | 'internet'
+  /** What ioctl(2) is asked for, mostly something that the addon knows. */
+  | 'request'
   /** 0. */
   | 'none';
 
@@ -34,7 +36,7 @@ export const calls: Readonly<Record<string, readonly Kind[]>> = {
   setfilter: ['fd', 'number', 'number', 'bytes'],
   poll: ['bytes', 'none'],
   ppoll: ['bytes', 'zeroes'],
-  ioctl: ['fd', 'number', 'bytes'],
+  ioctl: ['fd', 'request', 'bytes'],
   epoll_wait: ['fd', 'bytes', 'none'],
   pipe2: ['bytes', 'number'],
   open: ['path', 'openFlags', 'none'],
@@ -66,14 +68,20 @@ export function harmful(name: string, args: readonly unknown[]): boolean {
     return Number(option) >= 64 && Number(option) < 68; // a table of netfilter's
   // It waits for a child.
   if (name === 'waitid') return (Number(args[3]) & sys.WNOHANG) === 0;
-  // It sets an interface: the next connection would need it.
+  // It may set an interface, which the next connection needs.
   if (name !== 'ioctl' || typeof level !== 'number') return false;
-  return level >= 0x8900 && level < 0x8a00 && level !== sys.SIOCATMARK;
+  return level >= 0x8900 && level < 0x8a00 && !requests.includes(level);
 }
+
+const requests = [
+  ...[sys.SIOCINQ, sys.SIOCOUTQ, sys.SIOCOUTQNSD, sys.SIOCATMARK, sys.FIONBIO],
+  ...[sys.SIOCGIFFLAGS, sys.SIOCGIFINDEX, sys.SIOCGIFHWADDR, sys.SIOCGIFMTU, sys.SIOCGIFADDR],
+];
 
 export function argumentsFor(name: string, input: Input): unknown[] {
   return (calls[name] ?? []).map((kind) => {
     if (kind === 'none') return 0;
+    if (kind === 'request') return requests[input.byte() % 16] ?? input.number();
     return kind === 'internet' ? input.fd(3) : input[kind]();
   });
 }

@@ -37,6 +37,18 @@ function runOf(changes: Partial<RunRecord> = {}): Run {
 const plain: Paint = (_style, text) => text;
 const marked: Paint = (style, text) => `<${style}>${text}</${style}>`;
 
+test('a clock that was set while packets came is said', (t) => {
+  const { record } = kept();
+  const observers = record.observers.map((each) =>
+    each.name === 'capture' ? { ...each, clockSetMs: [5000, -0.25] } : each,
+  );
+  const said =
+    /^<yellow>the clock was set meanwhile, by (.*): what capture saw may be .*<\/yellow>$/m;
+  const text = formatRun(runOf({ observers }), closeWait, marked);
+  t.is(said.exec(text)?.[1], '5.000 s, -0.000 s');
+  t.notRegex(formatRun(runOf(), closeWait, marked), /the clock was set/);
+});
+
 test('the whole report, as it was read and found right', (t) => {
   // Made by this very call; read line by line beside the article before it was kept.
   const golden = readFileSync(new URL('close-wait-run.txt', FIXTURES), 'utf8');
