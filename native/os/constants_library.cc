@@ -1,3 +1,7 @@
+// linux/errqueue.h leaves struct timespec to whoever includes it, and musl does not bring it along.
+// clang-format off
+#include <time.h>
+// clang-format on
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +28,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "constants.h"
