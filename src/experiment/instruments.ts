@@ -7,6 +7,7 @@ import type { Segment } from '../tcp/segment.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import { untold } from './disagreement.js';
 import type { Feed } from './feed.js';
+import { reportOf } from './observer-report.js';
 import { Packets } from './packets.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, ObserverReport } from './record.js';
@@ -383,24 +384,4 @@ export class Instruments implements AsyncDisposable {
     await Promise.all(this.#allTraces.map((trace) => trace.stop()));
     for (const diag of Object.values(this.#diags)) diag.close();
   }
-}
-
-type Facts = Required<Pick<ObserverReport, 'via' | 'latenessNs' | 'lost' | 'clockSetMs'>>;
-
-/** What several observers of a kind have to say together. */
-function reportOf<T>(
-  name: string,
-  observers: readonly T[] | string,
-  facts: (observer: T) => Facts,
-): ObserverReport {
-  if (typeof observers === 'string') return { name, available: false, reason: observers };
-  const all = observers.map(facts);
-  // It is one clock: who has seen most of its steps has seen them all.
-  const [clockSetMs = []] = all.map((each) => each.clockSetMs).sort((a, b) => b.length - a.length);
-  return {
-    ...{ name, available: true, via: [...new Set(all.map(({ via }) => via))].join(', ') },
-    latenessNs: Math.max(0, ...all.map(({ latenessNs }) => latenessNs)),
-    lost: all.reduce((sum, { lost }) => sum + lost, 0),
-    ...(clockSetMs.length > 0 && { clockSetMs }),
-  };
 }

@@ -19,6 +19,7 @@ import type { Wire } from '../world/wire.js';
 import type { Source } from './event.js';
 import { Instruments } from './instruments.js';
 import { asJson } from './json-value.js';
+import { gapsIn } from './observer-report.js';
 import { isSampleOf, listenerPathOf, pathOf } from './path.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
@@ -349,10 +350,10 @@ export class Lab implements Stage, AsyncDisposable {
         .map(({ segment }) => instruments.senderOf(segment));
       this.#check('resets of the connection, by their senders', resets, senders, 'capture');
     }
+    const gaps = gapsIn(instruments.reports);
     for (const { kind, what, values, sources } of instruments.timeline.findings) {
       // What is missing or came late proves nothing against a run, nor does what follows from it.
-      if (kind === 'lost' || kind === 'late' || sources.some((each) => this.#gaps.has(each)))
-        continue;
+      if (kind === 'lost' || kind === 'late' || sources.some((each) => gaps.has(each))) continue;
       const source = sources[0] ?? 'scenario';
       this.checks.push({ what, expected: AGREEMENT, observed: values, source, ok: false });
     }
@@ -368,21 +369,13 @@ export class Lab implements Stage, AsyncDisposable {
     return pathOf(events, end);
   }
 
-  /** The observers that lost something, or whose clock was set. */
-  get #gaps(): ReadonlySet<string> {
-    return new Set(
-      this.instruments.reports.flatMap(({ name, lost = 0, clockSetMs }) =>
-        lost > 0 || clockSetMs !== undefined ? [name] : [],
-      ),
-    );
-  }
-
   /** Whether all that failed is what an observer with gaps would say of any run. */
   get inDoubt(): boolean {
+    const gaps = gapsIn(this.instruments.reports);
     return this.checks.every(
       ({ ok, source, expected, observed }) =>
         ok ||
-        this.#gaps.has(source) ||
+        gaps.has(source) ||
         (source === 'polling' && isSampleOf(observed as string[], expected as string[])),
     );
   }

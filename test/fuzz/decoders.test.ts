@@ -11,11 +11,12 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** How a module reads what it did not write. */
 const DECODES =
-  /JSON\.parse\(|new DataView\((\w+)\.buffer, \1\.byteOffset|\.read(Big)?U?Int|\.matchAll\(|\.exec\(|readFileSync\(|^export function (decode|parse|verify)\w+/m;
+  /JSON\.parse\(|new DataView\((\w+)\.buffer, \1\.byteOffset|\.read(Big)?U?Int|\.matchAll\(|\.exec\(|readFileSync\(|^(export function| {2}static) (decode|parse|verify)\w*/m;
 
 /** By module of src/: its targets; or why its bytes are no stranger's. */
 const modules: Record<string, readonly string[] | string> = {
   'command/bench.ts': ['bench'],
+  'command/leftovers.ts': 'numbers of the kernel, and a name that is taken as it is',
   'command/release.ts': 'the words of whoever runs the command',
   'command/scenario-file.ts': "the manifest and the stack of the user's own scenario",
   'command/watch.ts': 'the words of whoever runs the command',
@@ -32,10 +33,11 @@ const modules: Record<string, readonly string[] | string> = {
   'driver/server.ts': 'a source of this package',
   'driver/teardown-cost.ts': 'a word of the kernel, taken as it is',
   'driver/teardown-reference.ts': 'numbers of the kernel',
+  'experiment/bench-arm.ts': 'numbers of the kernel',
   'experiment/bench-compare.ts': ['bench'],
   'experiment/bench-ports.ts': 'numbers of the kernel',
   'experiment/bench-scale.ts': 'numbers of the kernel',
-  'experiment/bench.ts': 'numbers of the kernel',
+  'experiment/json-value.ts': 'what it has just written itself',
   'observer/bpf-types.ts': ['btf'],
   'observer/epoll.ts': ['epoll'],
   'observer/proc.ts': ['stat'],
