@@ -89,8 +89,9 @@ void ResetSignals() {
 [[noreturn]] void Child(const Plan& plan, int report) {
   int step = kUserMap;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // The parent may have died before the line above; a new user namespace does not hide its pid.
-  if (getppid() != plan.parent) _exit(127);
+  // The parent may have died before the line above. A new user namespace does not hide its pid; in
+  // a new pid namespace a parent is 0, and only an end of what it is read from tells.
+  if ((plan.flags & CLONE_NEWPID) == 0 && getppid() != plan.parent) _exit(127);
   if ((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) {
     step = kDescriptors;
     // Nothing but the three is passed on: a socket that leaks into a program stays open there.
@@ -121,7 +122,7 @@ long Spawn(Call& call) {
   plan.envp = envp.data();
   plan.stdio = reinterpret_cast<const int*>(call.args[3]);
   plan.flags = static_cast<unsigned>(call.args[4]);
-  if ((plan.flags & ~(CLONE_NEWUSER | CLONE_NEWNET)) != 0) return -EINVAL;
+  if ((plan.flags & ~(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID)) != 0) return -EINVAL;
   plan.parent = getpid();
   snprintf(plan.uid_map, sizeof(plan.uid_map), "0 %u 1", geteuid());
   snprintf(plan.gid_map, sizeof(plan.gid_map), "0 %u 1", getegid());

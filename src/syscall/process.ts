@@ -5,6 +5,7 @@ import { define, nothing } from './call.js';
 import {
   CLOCK_MONOTONIC,
   CLONE_NEWNET,
+  CLONE_NEWPID,
   CLONE_NEWUSER,
   P_PID,
   P_PIDFD,
@@ -142,6 +143,8 @@ export interface SpawnOptions {
   readonly newUser?: boolean;
   /** A network namespace of its own. */
   readonly newNet?: boolean;
+  /** A pid namespace of its own, in which it is the first process: with it all end that came of it. */
+  readonly newPid?: boolean;
 }
 
 /** A started program. */
@@ -193,13 +196,14 @@ export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
   room: 12,
   enter: (invoke, room, path, options) => {
     checkObject('spawn: options', '{argv: string[]}', options);
-    const { argv, env = process.env, stdio = [0, 1, 2], newUser, newNet } = options;
+    const { argv, env = process.env, stdio = [0, 1, 2] } = options;
+    const { newUser, newNet, newPid } = options;
     return invoke(
       encodePath(path),
       encodeArguments(argv),
       encodeEnvironment(env),
       encodeStdio(stdio),
-      (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0),
+      (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0) + (newPid ? CLONE_NEWPID : 0),
       room,
     );
   },

@@ -238,6 +238,25 @@ test('spawn() with newNet or newUser: namespaces of its own', (t) => {
   }
 });
 
+if (isRoot) {
+  test('spawn() with newPid: the first process of its own, and all end with it', async (t) => {
+    const owned = ownedBy(t);
+    const [read, write] = sys.pipe2(sys.O_CLOEXEC);
+    for (const fd of [read, write]) owned.own(fd);
+    const script = 'sleep 1000 & sleep 1000 & echo $$; exec sleep 1000';
+    const child = sys.spawn('/bin/sh', {
+      ...{ argv: ['sh', '-c', script], stdio: [0, write, 2], newPid: true },
+    });
+    owned.own(child.pidfd);
+    owned.close(write);
+    const text = new Uint8Array(16);
+    t.is(Buffer.from(text.subarray(0, sys.read(read, text))).toString(), '1\n');
+    sys.pidfd_send_signal(child.pidfd, sys.SIGKILL);
+    t.is(sys.waitid(sys.P_PIDFD, child.pidfd).status, sys.SIGKILL);
+    t.is(sys.read(read, text), 0, 'nobody holds the other end any more');
+  });
+}
+
 test('spawn() with newUser: the caller is 0 in there', (t) => {
   try {
     const argv = ['id', '-u'];
