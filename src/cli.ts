@@ -57,6 +57,17 @@ The article's client: it sends each line typed, prints what comes back, and clos
 `,
 } as const;
 
+/** The values of an option that may be given again and again. */
+const several = (value: string, before: readonly string[] = []): readonly string[] => [
+  ...before,
+  value,
+];
+
+const OUTSIDER_HELP = `
+A command: 'python3 app.py {port}'. No shell reads it, but quotes count. {host} and {port} in it, or HOST and PORT in its
+environment, say where to listen or connect; it is ready when it listens. Nobody drives it: what it does of its own accord
+is waited for, 5 s each, and the states of both ends and who resets are held against the scenario.`;
+
 /** The two programs have the command line of the C programs: nothing may come between. */
 async function programCommand(name: 'server' | 'client', argv: string[]): Promise<number> {
   if (argv.includes('--help')) {
@@ -108,13 +119,19 @@ async function main(argv: string[]): Promise<number> {
     .option('--pcap <file>', 'write the packets as pcapng, for Wireshark')
     .option('--host-network', 'run on the real loopback, where your own tools see it')
     .option('--pause', 'wait for Enter at each moment, to look around with tools of your own')
+    .option('--server <command>', 'a command acts the server, raw calls the client')
+    .option('--client <command>', 'a command acts the client, raw calls the server')
+    .addHelpText('after', OUTSIDER_HELP)
     .action(keep(async (names, flags) => (await import('./command/run.js')).run(names, flags, io)));
   program
     .command('compare')
-    .argument('<scenario>', 'which, by name or by a file of yours')
-    .description('run a scenario by several drivers, or on several Nodes, and show what differs')
+    .argument('[scenario]', 'which, by name or by a file of yours; none is every one of Node')
+    .description('run a scenario by several drivers, Nodes or commands, and show what differs')
     .option('--drivers <names>', 'who acts, by commas: raw, libuv, program (default: raw,libuv)')
     .option('--node <path...>', 'other Nodes for driver libuv to run on, besides this one')
+    .option('--server <command>', 'a command acts the server; again for another', several)
+    .option('--client <command>', 'a command acts the client; again for another', several)
+    .addHelpText('after', OUTSIDER_HELP)
     .option('--json', json)
     .option('--host-network', 'run on the real loopback')
     .action(

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline';
+import type { Command } from '../driver/running.js';
 import type { RunRecord } from '../experiment/record.js';
 import { type RunOptions, run as runScenario } from '../experiment/run.js';
 import { type Outcome, runSuite } from '../experiment/suite.js';
@@ -12,6 +13,7 @@ import { formatRun, formatVerdict } from '../report/terminal.js';
 import { formatTransitions } from '../report/transitions.js';
 import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
 import { Leftovers } from './leftovers.js';
+import { commandOf } from './outsider.js';
 import { writeCapture } from './pcap.js';
 import { again, bestWorld, needOwnProc } from './place.js';
 import { isFile } from './scenario-file.js';
@@ -36,6 +38,8 @@ export interface RunFlags extends SelectionFlags {
   readonly pause?: true;
   readonly jobs?: string;
   readonly timeout?: string;
+  readonly server?: string;
+  readonly client?: string;
 }
 
 const FORMATS: Readonly<Record<string, Format>> = {
@@ -55,9 +59,10 @@ const REPORTERS: Readonly<Record<string, Reporter>> = { tap: formatTap, junit: f
 /** `closewait run` */
 export async function run(names: readonly string[], flags: RunFlags, io: Io): Promise<number> {
   const { pcap, hostNetwork, pause } = flags;
+  const command = outsiderOf(flags);
   const format = formatOf(flags, names);
   const reporter = reporterOf(flags);
-  const selection = selectionOf(flags);
+  const selection = selectionOf(command === undefined ? flags : { ...flags, driver: 'program' });
   const jobs = pause ? 1 : jobsOf(flags.jobs);
   const timeoutMs = pause
     ? undefined
@@ -82,6 +87,7 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
     world: hostNetwork ? 'host' : await bestWorld(io),
     ...(pauses && { onMoment: pauses.at }),
     ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(command !== undefined && { command }),
   };
   const began = performance.now();
   const tally = emptyTally();
@@ -114,6 +120,15 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
   const clean = (await leftovers?.report()) ?? true;
   const failed = tally['not-reproduced'] + tally.inconclusive;
   return clean && failed === 0 ? AS_EXPECTED : EXPECTATION_FAILED;
+}
+
+/** The command that acts an end; undefined where none is to. */
+function outsiderOf({ server, client, driver = 'program' }: RunFlags): Command | undefined {
+  if (server === undefined && client === undefined) return undefined;
+  if (driver !== 'program') throw new Usage(`a command acts by driver program, not by ${driver}`);
+  if (server === undefined) return commandOf('client', client ?? '');
+  if (client !== undefined) throw new Usage('one end is a command, the other is driven');
+  return commandOf('server', server);
 }
 
 function formatOf(

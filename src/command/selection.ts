@@ -39,7 +39,7 @@ export function selectionOf({
   const families = Object.hasOwn(FAMILIES, family) ? FAMILIES[family] : undefined;
   if (families === undefined) throw new Usage(`no IP version "${family}": it is 4, 6 or both`);
   return {
-    driver: driver === undefined || driver === 'all' ? driver : driverNamed(driver),
+    driver: driver === undefined || driver === 'all' ? driver : driverNamed(driver, ', or all'),
     families,
     fast: fast === true,
     repeat: wholeNumber('--repeat', repeat),
@@ -47,9 +47,9 @@ export function selectionOf({
 }
 
 /** Throws Usage for a name that is no driver's. */
-export function driverNamed(name: string): DriverName {
+export function driverNamed(name: string, orElse = ''): DriverName {
   if (DRIVERS.includes(name)) return name as DriverName;
-  throw new Usage(`no driver "${name}": it is ${DRIVERS.join(' or ')}, or all`);
+  throw new Usage(`no driver "${name}": it is ${DRIVERS.join(' or ')}${orElse}`);
 }
 
 /** How many run at once, by the command line or by the machine: they wait more than they compute. */

@@ -23,6 +23,11 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** What was to be a Node does not do what one does. */
+export class NotNode extends Error {
+  override readonly name = 'NotNode';
+}
+
 /** A Node program that acts an end: it obeys orders, and tells what it hears. */
 export class LibuvProgram implements AsyncDisposable {
   readonly process: Program;
@@ -41,7 +46,7 @@ export class LibuvProgram implements AsyncDisposable {
     this.process = process;
   }
 
-  /** Starts one on a host and waits until it takes orders. Throws SyscallError where there is no such Node. */
+  /** Starts one on a host and waits until it takes orders. Throws SyscallError where there is no such Node, NotNode where it is none. */
   static async start(
     host: Host,
     end: End,
@@ -75,7 +80,8 @@ export class LibuvProgram implements AsyncDisposable {
       return program;
     } catch (error) {
       await process.stop();
-      throw error;
+      if (signal?.aborted) throw error;
+      throw new NotNode(`${node} is no Node that runs here: ${(error as Error).message.trim()}`);
     }
   }
 

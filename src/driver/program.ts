@@ -10,6 +10,10 @@ export interface ProgramOptions {
   readonly path: string;
   /** argv, argv[0] included: what ps and netstat show. */
   readonly argv: readonly string[];
+  /** Left out: this process's own. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** A pid namespace of its own: all that it starts ends with it. */
+  readonly newPid?: boolean;
   /** Gets what goes to standard output, which is then not kept in `events`: for a program that is not read by people. */
   readonly onOutput?: (text: string) => void;
 }
@@ -36,6 +40,7 @@ export class Program implements AsyncDisposable {
   readonly #streams: readonly Socket[];
   #stdin: number;
   #ended = false;
+  #exit: sys.Exit | undefined;
   #heard = false;
   #disposed = false;
   #changed: () => void = () => {};
@@ -62,7 +67,10 @@ export class Program implements AsyncDisposable {
   }
 
   /** Starts a program on a host. Throws SyscallError, from execve if the program cannot be run. */
-  static async start(host: Host, { name, path, argv, onOutput }: ProgramOptions): Promise<Program> {
+  static async start(
+    host: Host,
+    { name, path, argv, env, newPid = false, onOutput }: ProgramOptions,
+  ): Promise<Program> {
     const actor = await host.actor(name);
     using fds = new sys.Descriptors();
     const pipe = (): [number, number] => {
@@ -73,7 +81,8 @@ export class Program implements AsyncDisposable {
       const [stdin, input] = pipe();
       const [output, stdout] = pipe();
       const [error, stderr] = pipe();
-      const child = await actor.spawn(path, { argv, stdio: [stdin, stdout, stderr] });
+      const stdio: [number, number, number] = [stdin, stdout, stderr];
+      const child = await actor.spawn(path, { argv, stdio, newPid, ...(env && { env }) });
       for (const fd of [input, output, error]) fds.release(fd);
       return new Program(name, actor, child, [input, output, error], onOutput);
     } catch (error) {
@@ -87,6 +96,7 @@ export class Program implements AsyncDisposable {
     try {
       const exit = await this.#actor.waitid(sys.P_PIDFD, this.pidfd);
       this.#ended = true;
+      this.#exit = exit;
       // Its last words are still in the pipes, and may say why it ended.
       await heard;
       return exit;
@@ -146,6 +156,13 @@ export class Program implements AsyncDisposable {
         this.#changed = wake;
       });
     }
+  }
+
+  /** How it ended, in words; undefined while it runs. */
+  get ending(): string | undefined {
+    if (this.#exit === undefined) return undefined;
+    const { code, status } = this.#exit;
+    return code === sys.CLD_EXITED ? `exit code ${status}` : `signal ${status}`;
   }
 
   /** Sends a signal; nothing happens if the process has ended. */

@@ -156,6 +156,8 @@ export interface Cast extends AsyncDisposable {
   readonly driver: DriverName;
   /** What runs the ends, where that may differ: `node v26.0.0`. */
   readonly runtime?: string;
+  /** The end that is a command: nobody drives it, what it does is waited for. */
+  readonly command?: { readonly end: End; readonly line: string };
   readonly server: ServerRole;
   readonly client: ClientRole;
   /** Called when the server can be reached; it goes on when that has resolved, and only then anyone else is told where. */

@@ -1,7 +1,9 @@
 import type { DriverName } from '../driver/role.js';
+import type { Command } from '../driver/running.js';
 import type { Scenario } from '../scenario/scenario.js';
-import type { End, EnterEvent } from './event.js';
-import type { AppRecord, Left, Moment, RunRecord } from './record.js';
+import { followsPath } from '../tcp/states.js';
+import { factsOf, PATH, TIME, VERDICT } from './facts.js';
+import type { RunRecord } from './record.js';
 import { type RunOptions, run } from './run.js';
 
 /** Who acts one of the runs. */
@@ -9,6 +11,8 @@ export interface Variant {
   readonly driver: DriverName;
   /** The Node of it, where it has one: a path. Left out: this one. */
   readonly node?: string;
+  /** What acts one of the ends, by driver program. */
+  readonly command?: Command;
 }
 
 /** One thing that runs have not in common. */
@@ -25,7 +29,6 @@ export interface Comparison {
   readonly differences: readonly Difference[];
 }
 
-const ENDS: readonly End[] = ['client', 'server'];
 /** Times that are closer are the machine's affair: a delayed ACK takes 40 ms. */
 const NOTABLE_MS = 20;
 const NOTABLE_RATIO = 2;
@@ -42,6 +45,42 @@ export async function compare(
     records.push(record);
   }
   return { scenario: scenario.name, records, differences: differencesOf(records) };
+}
+
+/** How to compare many scenarios. */
+export interface CompareAllOptions extends Omit<RunOptions, keyof Variant> {
+  /** How many scenarios at once. */
+  readonly jobs: number;
+  readonly onEnd?: (comparison: Comparison) => void;
+}
+
+/** The same for several scenarios, in their order. The first that throws ends the others. */
+export async function compareAll(
+  scenarios: readonly Scenario[],
+  variants: readonly Variant[],
+  { jobs, onEnd, signal, ...options }: CompareAllOptions,
+): Promise<Comparison[]> {
+  const failed = new AbortController();
+  const either = AbortSignal.any([failed.signal, ...(signal ? [signal] : [])]);
+  const comparisons: Comparison[] = [];
+  const queue = [...scenarios.entries()];
+  const lane = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const [place, scenario] = next;
+      const comparison = await compare(scenario, variants, { ...options, signal: either });
+      comparisons[place] = comparison;
+      onEnd?.(comparison);
+    }
+  };
+  const lanes = Array.from({ length: Math.min(jobs, queue.length) }, () =>
+    lane().catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    }),
+  );
+  await Promise.allSettled(lanes);
+  await Promise.all(lanes);
+  return comparisons;
 }
 
 /** A name for each run: its driver's, or that of what ran it where a driver ran it several times. */
@@ -71,9 +110,41 @@ export function differencesOf(records: readonly RunRecord[]): Difference[] {
     const all = Object.values(values);
     const differ = what.startsWith(TIME)
       ? isNotable(all)
-      : new Set(all.map((value) => JSON.stringify(value))).size > 1;
+      : !isSame(all) && !(what.startsWith(PATH) && isSamePath(all, records));
     return differ ? [{ what, values }] : [];
   });
+}
+
+/**
+ * What of the differences an application or a peer would notice: not how often a call is made, nor when, nor how much data
+ * got through before the end.
+ */
+export const tellingDifferences = ({ differences }: Comparison): Difference[] =>
+  differences.filter(
+    ({ what, values }) =>
+      TELLING.some((begin) => what.startsWith(begin)) &&
+      !isSame(Object.values(values).map(withoutSizes)),
+  );
+
+const TELLING = [VERDICT, PATH, 'resets', 'verbs of', 'events of', 'failed calls', 'left behind'];
+
+const withoutSizes = (value: unknown): unknown =>
+  Array.isArray(value) ? value.map((each) => String(each).replace(/^data \d+$/, 'data')) : value;
+
+const isSame = (values: readonly unknown[]): boolean =>
+  new Set(values.map((value) => JSON.stringify(value))).size <= 1;
+
+/** Whether paths differ by nothing but what an observer missed: where transitions were not seen, passing states may lack. */
+function isSamePath(paths: readonly unknown[], records: readonly RunRecord[]): boolean {
+  if (records.every(seesTransitions)) return false;
+  const known = paths.filter((path) => Array.isArray(path));
+  const [longest = []] = known.toSorted((a, b) => b.length - a.length);
+  return known.every((path) => followsPath(path, longest));
+}
+
+function seesTransitions({ verdict, observers }: RunRecord): boolean {
+  const { available, lost = 0 } = observers.find(({ name }) => name === 'tracepoint') ?? {};
+  return verdict === 'skipped' || (available === true && lost === 0);
 }
 
 /** The names of all facts, each once, in the order that every run tells them. */
@@ -90,110 +161,8 @@ export function factNames(facts: readonly ReadonlyMap<string, unknown>[]): strin
   return names;
 }
 
-const VERDICT = 'verdict';
-const TIME = 'ms to ';
-
 function isNotable(times: readonly unknown[]): boolean {
   const known = times.filter((time) => typeof time === 'number');
   const [least, most] = [Math.min(...known), Math.max(...known)];
   return most - least > NOTABLE_MS && most > NOTABLE_RATIO * least;
-}
-
-/** What a run is compared by: a value of JSON each, in the order they are told. */
-export function factsOf(record: RunRecord): ReadonlyMap<string, unknown> {
-  const facts = new Map<string, unknown>();
-  const { verdict, reason, events, moments, left, application } = record;
-  facts.set(VERDICT, reason === undefined ? verdict : `${verdict}: ${reason}`);
-  if (verdict === 'skipped') return facts;
-
-  for (const end of ENDS) facts.set(`path of the ${end}`, record.ends[end].path);
-  for (const moment of moments) {
-    for (const end of ENDS) facts.set(`${end} at "${moment.name}"`, socketAt(moment, end));
-  }
-  facts.set(
-    'segments',
-    events.flatMap((event) => {
-      if (event.kind !== 'segment') return [];
-      const { end, flags, payloadLength: length } = event;
-      return [`${end} ${flags}${length > 0 ? ` ${length}` : ''}`];
-    }),
-  );
-  facts.set(
-    'resets',
-    events.flatMap((event) =>
-      event.kind === 'send-reset' ? [`${event.end} ${event.reason ?? ''}`.trim()] : [],
-    ),
-  );
-  facts.set('retransmissions', events.filter(({ kind }) => kind === 'retransmit').length);
-  for (const end of ENDS) {
-    const told = application?.[end] ?? [];
-    facts.set(`verbs of the ${end}`, ofKind(told, 'call'));
-    facts.set(`events of the ${end}`, ofKind(told, 'event'));
-  }
-  for (const end of ENDS) {
-    for (const [name, count] of systemCalls(record, end)) {
-      facts.set(`${end} calls ${name}`, count);
-    }
-  }
-  if (left !== undefined) facts.set('left behind', leftBehind(left));
-  const began = events.find(({ kind }) => kind === 'segment');
-  for (const { name, tNs } of moments) {
-    if (began === undefined) break;
-    facts.set(`${TIME}"${name}"`, Math.round((tNs - began.tNs) / 1e5) / 10);
-  }
-  return facts;
-}
-
-function socketAt({ sockets, tcpInfo, diagnoses }: Moment, end: End): string {
-  const socket = sockets.find((each) => each.end === end);
-  const cause = diagnoses.find((each) => each.end === end)?.cause;
-  if (socket === undefined) return tcpInfo[end] === undefined ? 'gone' : `${tcpInfo[end]}, held`;
-  const { state, recvQ, sendQ, inode, timer } = socket;
-  const parts = [state, inode === 0 ? 'no owner' : 'held', `Recv-Q ${recvQ}`, `Send-Q ${sendQ}`];
-  if (timer !== 'off') parts.push(`timer ${timer}`);
-  return [...parts, ...(cause === undefined ? [] : [cause])].join(', ');
-}
-
-function ofKind(told: readonly AppRecord[], wanted: AppRecord['kind']): string[] {
-  return told.flatMap(({ kind, name, result, code }) =>
-    kind === wanted ? [[name, code ?? result ?? ''].join(' ').trim()] : [],
-  );
-}
-
-/**
- * How often an end made each call on a socket, its listener included: what a program does besides, to be a program, is
- * not counted. Nothing where nobody followed its calls.
- */
-function systemCalls({ events }: RunRecord, end: End): ReadonlyMap<string, number> {
-  const counts = new Map<string, number>();
-  const sockets = new Set<number>();
-  const makers = new Map<number, EnterEvent>();
-  for (const event of events) {
-    if (event.kind === 'exit' && event.enter !== undefined) {
-      const made = makers.get(event.enter);
-      if (made !== undefined && event.result >= 0) sockets.add(Number(event.result));
-    }
-    if (event.kind !== 'enter' || event.end !== end) continue;
-    const { syscall, args, id } = event;
-    if (MAKES_SOCKET.has(syscall)) makers.set(id, event);
-    const fd = Number(args[syscall === 'epoll_ctl' ? 2 : 0]);
-    if (syscall !== 'socket' && !sockets.has(fd)) continue;
-    counts.set(syscall, (counts.get(syscall) ?? 0) + 1);
-    if (syscall === 'close') sockets.delete(fd);
-  }
-  return counts;
-}
-
-const MAKES_SOCKET: ReadonlySet<string> = new Set(['socket', 'accept', 'accept4']);
-
-/** The connection's sockets that were still there; a listener is no connection. */
-function leftBehind({ sockets, tcpInfo }: Left): string[] {
-  return ENDS.flatMap((end) => {
-    const socket = sockets.find((each) => each.end === end);
-    if (socket !== undefined) {
-      return [`${end} ${socket.state}, ${socket.inode === 0 ? 'no owner' : 'held'}`];
-    }
-    const state = tcpInfo[end];
-    return state === undefined ? [] : [`${end} ${state}, held: in no list`];
-  });
 }

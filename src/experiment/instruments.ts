@@ -1,11 +1,12 @@
 import type { End } from '../driver/role.js';
 import { Polling } from '../observer/polling.js';
-import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
+import type { FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { TracepointObserver, type TracepointOptions } from '../observer/tracepoint.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { Segment } from '../tcp/segment.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import { untold } from './disagreement.js';
+import { diagOf } from './eyes.js';
 import type { Feed } from './feed.js';
 import { reportOf } from './observer-report.js';
 import { Packets } from './packets.js';
@@ -81,13 +82,7 @@ export class Instruments implements AsyncDisposable {
 
   /** Starts all that may run in a place; they stop with this object. */
   static async start(place: Place, options: InstrumentsOptions): Promise<Instruments> {
-    const open = async (end: End): Promise<SockDiag> => {
-      const actor = await place[end].actor('sock_diag');
-      const diag = new SockDiag(await actor.socket(...SockDiag.socket));
-      await actor.stop();
-      return diag;
-    };
-    const diags = { client: await open('client'), server: await open('server') };
+    const diags = { client: await diagOf(place, 'client'), server: await diagOf(place, 'server') };
     const instruments = new Instruments(place, options, diags);
     if (!options.observed) return instruments;
     for (const [tid, end] of options.threads) instruments.timeline.threadActs(tid, end);

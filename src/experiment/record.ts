@@ -95,6 +95,8 @@ export interface RunRecord {
   readonly driver: DriverName;
   /** What ran the ends, where that may differ: `node v26.0.0`. */
   readonly runtime?: string;
+  /** The end that was a command, which nobody drove, and its command line. */
+  readonly command?: { readonly end: End; readonly line: string };
   /** The IP version. */
   readonly family: 4 | 6;
   readonly kernel: string;

@@ -1,4 +1,5 @@
 import { release } from 'node:os';
+import { castCommand } from '../driver/command.js';
 import { castLibuv } from '../driver/libuv.js';
 import { castPrograms } from '../driver/programs.js';
 import { castRaw } from '../driver/raw.js';
@@ -10,11 +11,14 @@ import {
   type DriverName,
   type Hosts,
 } from '../driver/role.js';
+import { type Command, NotReady } from '../driver/running.js';
 import { witness } from '../driver/witness.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { hasIpv6 } from '../world/interfaces.js';
 import { privilege, type WorldKind } from '../world/world.js';
+import { Eyes } from './eyes.js';
 import { Lab } from './lab.js';
+import { lenient, lenientStage } from './lenient.js';
 import { openPlace } from './place.js';
 import type { AppRecord, CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
 import type { Timeline } from './timeline.js';
@@ -28,6 +32,8 @@ export interface RunOptions {
   readonly family?: 4 | 6;
   /** The Node that runs the ends, where one does: a path. Left out: this one. */
   readonly node?: string;
+  /** What acts one of the ends, by driver program: any command. */
+  readonly command?: Command;
   /** Ends the run; what it had open is closed, and the promise rejects. */
   readonly signal?: AbortSignal;
   /** How long the story may take. Left out: as long as it likes. */
@@ -52,7 +58,8 @@ const CASTS: Readonly<Record<DriverName, (hosts: Hosts, options: CastOptions) =>
  */
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
   const [first = 'raw'] = driversOf(scenario);
-  const { driver = first, family = 4, world, signal } = options;
+  const { command, family = 4, world, signal } = options;
+  const { driver = command === undefined ? first : 'program' } = options;
   const { onMoment, observed = true, timeoutMs, node } = options;
   const base = { scenario: scenario.name, driver, family, kernel: release() };
   const unplayed = (
@@ -68,7 +75,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     },
     frames: [],
   });
-  const why = whyNot(scenario, world, family) ?? unreachable(scenario, driver);
+  const why = whyNot(scenario, world, family) ?? unreachable(scenario, driver, command);
   if (why !== undefined) return unplayed(world, why);
 
   await using place = await openPlace(scenario, world, family);
@@ -90,14 +97,21 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   }
   using deadline = new Deadline(timeoutMs, signal);
   const told = { family, signal: deadline.signal, ...(node !== undefined && { node }) };
-  await using actors = witness(await CASTS[driver](place, told));
-  await using lab = await Lab.open(scenario, place, actors, {
+  using eyes = command && (await Eyes.open(place));
+  const cast =
+    command !== undefined && eyes !== undefined
+      ? castCommand(place, { ...told, command, sockets: eyes.sockets })
+      : CASTS[driver](place, told);
+  await using actors = witness(await cast);
+  const held = command === undefined ? scenario : lenient(scenario);
+  await using lab = await Lab.open(held, place, actors, {
     ...{ signal: deadline.signal, onMoment, observed, family },
   });
   options.onTimeline?.(lab.instruments.timeline);
   let thrown: { readonly error: unknown } | undefined;
   try {
-    await deadline.race(scenario.run(lab));
+    const stage = command === undefined ? lab : lenientStage(lab, scenario, deadline.signal);
+    await deadline.race(scenario.run(stage));
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof CannotExpress) return unplayed(place.kind, error.message);
@@ -114,6 +128,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   const record: RunRecord = {
     ...base,
     ...(actors.runtime !== undefined && { runtime: actors.runtime }),
+    ...(actors.command !== undefined && { command: actors.command }),
     world: { kind: place.kind, privilege: place.privilege },
     ok: verdict === 'reproduced',
     verdict,
@@ -174,9 +189,17 @@ class Deadline implements Disposable {
   }
 }
 
-/** The article's programs are reached where the article has them: on the loopback. */
-function unreachable({ place }: Scenario, driver: DriverName): string | undefined {
+/**
+ * The article's programs are reached where the article has them: on the loopback. A command is told where it is, but it needs
+ * a TCP.
+ */
+function unreachable(
+  { place }: Scenario,
+  driver: DriverName,
+  command: Command | undefined,
+): string | undefined {
   if (place === undefined || driver !== 'program') return undefined;
+  if (command !== undefined && place.wire !== command.end) return undefined;
   return new CannotExpress(driver, place.wire ? 'a wire' : 'two hosts').message;
 }
 
@@ -211,8 +234,9 @@ function judge(
   const { failure } = lab.instruments;
   if (failure !== undefined) return { verdict: 'inconclusive', reason: messageOf(failure) };
   if (thrown !== undefined) {
-    const verdict = isShortage(thrown.error) ? 'inconclusive' : 'not-reproduced';
-    return { verdict, reason: messageOf(thrown.error) };
+    const { error } = thrown;
+    const unfit = isShortage(error) || error instanceof NotReady;
+    return { verdict: unfit ? 'inconclusive' : 'not-reproduced', reason: messageOf(error) };
   }
   const failed = lab.checks.find(({ ok }) => !ok);
   const { unproved } = lab;

@@ -1,3 +1,4 @@
+import { textsOf, wrapped } from './cell.js';
 import type { Paint } from './terminal.js';
 
 /** Runs side by side: a heading for each, and what they are compared by. */
@@ -21,7 +22,7 @@ const NAME_WIDTH = 24;
 const GAP = 2;
 
 /**
- * Facts side by side, a column for each run. What the runs have in common has one line. Where they differ a list has a
+ * Facts side by side, a column for each run. What the runs have in common is said once. Where they differ a list has a
  * line for each of its items, in step with the others', and a line that differs begins with `!`. Ends in a newline.
  */
 export function formatComparison(
@@ -44,7 +45,7 @@ export function formatComparison(
   for (const what of names) {
     const values = facts.map((each) => each.get(what));
     if (!differing.has(what)) {
-      lines.push(paint('dim', common(what, values, room)));
+      lines.push(paint('dim', common(what, values, room - NAME_WIDTH - GAP)));
       continue;
     }
     for (const [i, row] of rowsOf(values).entries()) {
@@ -57,37 +58,18 @@ export function formatComparison(
   return `${lines.join('\n')}\n`;
 }
 
-/** One line for what is the same, or near enough, in all. */
+/** What is the same, or near enough, in all. */
 function common(what: string, values: readonly unknown[], room: number): string {
   const known = values.filter((value) => value !== undefined);
-  const texts = new Set(known.map((value) => textsOf(value).join(', ')));
-  return cut(`  ${what.padEnd(NAME_WIDTH)}  ${[...texts].join(' | ')}`, room + 2).trimEnd();
+  const texts = [...new Set(known.map((value) => textsOf(value).join(', ')))].join(' | ');
+  return wrapped(texts, room)
+    .map((text, i) => `  ${(i === 0 ? what : '').padEnd(NAME_WIDTH)}  ${text}`.trimEnd())
+    .join('\n');
 }
 
 function rowsOf(values: readonly unknown[]): Row[] {
   const lists = values.map(textsOf);
   return values.some(Array.isArray) ? inStep(lists) : [lists.map(([text]) => text)];
-}
-
-function textsOf(value: unknown): string[] {
-  if (value === undefined || value === null) return ['-'];
-  const texts = Array.isArray(value) ? value.map(String) : [String(value)];
-  return texts.length === 0 ? ['(none)'] : texts;
-}
-
-/** The words of a text in lines; a word that is too long is cut. */
-function wrapped(text: string, width: number): string[] {
-  const lines = [''];
-  for (const word of text.split(' ')) {
-    const longer = `${lines.at(-1)} ${word}`.trimStart();
-    if (longer.length <= width || lines.at(-1) === '') lines[lines.length - 1] = cut(longer, width);
-    else lines.push(cut(word, width));
-  }
-  return lines;
-}
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 
 /** One cell of each column, or undefined where a column has nothing at that place. */

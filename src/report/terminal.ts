@@ -87,7 +87,8 @@ function differences({ frames, record }: Run): string[] {
   const data = frames.find(({ segment }) => segment.payloadLength > 0)?.segment.payload;
   if (data?.at(-1) === 0x0a) {
     const bytes = Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
-    const kept = record.driver === 'program' ? ' that fgets() keeps' : '';
+    const kept =
+      record.driver === 'program' && record.command === undefined ? ' that fgets() keeps' : '';
     notes.push(
       `The ${data.length} bytes of "test" are ${bytes}: the last is the newline${kept}. A string's terminator is not ` +
         'sent: strlen() does not count it.',
@@ -160,14 +161,20 @@ function checkLine(check: Check, paint: Paint): string {
   return `${mark} ${what}: ${values} ${paint('dim', `(${source})`)}`;
 }
 
+const PLACES: Readonly<Record<Run['record']['world']['kind'], string>> = {
+  namespace: 'a network namespace of its own',
+  network: 'two network namespaces of its own',
+  host: "the host's own network",
+};
+
 /** The whole story of one run, for a person: programs, then moment by moment packets, sockets, states, causes. */
 export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
   const { record, frames } = run;
-  const where =
-    record.world.kind === 'namespace' ? 'a network namespace of its own' : "the host's own network";
+  const where = PLACES[record.world.kind];
+  const command = record.command && ` (the ${record.command.end} is ${record.command.line})`;
   const parts = [
     `${paint('bold', `${record.scenario}: ${scenario.title}`)}\n`,
-    `Linux ${record.kernel}, driver ${record.driver}, ${where} (${record.world.privilege})\n`,
+    `Linux ${record.kernel}, driver ${record.driver}${command ?? ''}, ${where} (${record.world.privilege})\n`,
   ];
   for (const { name, available, reason, clockSetMs } of record.observers) {
     if (!available) parts.push(paint('yellow', `not seen: ${name}: ${reason}`), '\n');

@@ -1,4 +1,5 @@
 import ava from 'ava';
+import { catalogue } from '../../src/scenario/catalogue.js';
 import { noWorld } from '../world/ability.js';
 import { closewait } from './closewait.js';
 
@@ -65,8 +66,80 @@ inWorld('compare: a driver that was not vouched for may differ, one that was may
   t.regex(verdict.values.libuv, /^not-reproduced: .*EADDRINUSE/);
 });
 
+inWorld('compare --node, as text: a matrix of what differs, the versions above', (t) => {
+  const { code, stdout, stderr } = closewait('compare', 'node-ghost', '--node', NODE);
+  t.is(code, 0, stderr);
+  t.regex(stdout, /^ +v[\d.]+ #1 +v[\d.]+ #2$/m);
+  t.regex(stdout, /^ {2}verdict +reproduced +reproduced$/m);
+  t.regex(stdout, /\n\d+ differences?\n$/);
+});
+
+inWorld('compare without a scenario: every scenario of Node by every Node', (t) => {
+  const { code, stdout, stderr } = closewait('compare', '--node', NODE);
+  t.is(code, 0, stderr);
+  const own = catalogue.filter(({ drivers }) => drivers?.join() === 'libuv');
+  t.true(own.length > 5);
+  for (const { name } of own) {
+    t.regex(stdout, new RegExp(`^ {2}${name} +reproduced +reproduced$`, 'm'));
+  }
+  t.regex(stdout, new RegExp(`^\\d+ of ${own.length} scenarios differ`, 'm'));
+});
+
+inWorld('compare --server: a command beside the raw end', (t) => {
+  const script = `require("net").createServer((c) => c.pipe(c)).listen(process.env.PORT)`;
+  const { code, stdout, stderr } = closewait(
+    ...['compare', 'normal', '--json', '--server', `${NODE} -e '${script}'`],
+  );
+  t.is(code, 0, stderr);
+  const { records, differences } = JSON.parse(stdout);
+  const [raw, program] = records;
+  t.is(raw.command, undefined);
+  t.is(program.driver, 'program');
+  t.is(program.command.end, 'server');
+  t.is(program.verdict, 'reproduced', program.reason);
+  const whats: string[] = differences.map(({ what }: { what: string }) => what);
+  for (const same of ['verdict', 'path of the server', 'left behind'])
+    t.false(whats.includes(same));
+  for (const { values } of differences) t.deepEqual(Object.keys(values), ['raw', 'program']);
+});
+
+inWorld('a command that cannot be compared fails; run --server says what it did not do', (t) => {
+  const ended = closewait('compare', 'normal', '--server', 'sh -c "exit 3"');
+  t.is(ended.code, 1, ended.stderr);
+  t.regex(ended.stdout.replace(/\s+/g, ' '), /inconclusive/);
+  const { code, stdout } = closewait('run', 'normal', '--server', 'sh -c "exit 3"');
+  t.is(code, 1);
+  t.regex(stdout, /driver program \(the server is sh -c 'exit 3'\)/);
+  t.regex(stdout, /^inconclusive normal .*it ended with exit code 3$/m);
+});
+
 for (const { title, args, says } of [
-  { title: 'no scenario', args: [], says: /missing required argument 'scenario'/ },
+  { title: 'no scenario', args: [], says: /name a scenario, or other Nodes with --node/ },
+  {
+    title: 'no scenario, and drivers',
+    args: ['--drivers', 'raw,libuv', '--node', NODE],
+    says: /--drivers is for one scenario: name it/,
+  },
+  {
+    title: 'a scenario behind --node',
+    args: ['--node', NODE, 'node-ghost'],
+    says: /--node: there is no program node-ghost to run.*a scenario goes before --node/,
+  },
+  {
+    title: 'a program that is not there',
+    args: ['normal', '--server', 'no-such-program {port}'],
+    says: /--server: there is no program no-such-program to run/,
+  },
+  {
+    title: 'a program that is no program',
+    args: ['normal', '--client', '/etc/passwd'],
+    says: /--client: there is no program \/etc\/passwd to run/,
+  },
+  {
+    title: 'what a shell would have to read',
+    args: ['normal', '--server', 'cd / && ls'],
+    says: /--server "cd \/ && ls": no shell reads it: quote the "&", or say sh -c/,
+  },
   { title: 'an unknown scenario', args: ['nap'], says: /no scenario "nap"/ },
   {
     title: 'an unknown driver',
@@ -86,7 +159,22 @@ for (const { title, args, says } of [
   {
     title: 'a Node that is not there',
     args: ['node-ghost', '--node', '/nonexistent/node'],
-    says: /--node: ENOENT/,
+    says: /--node: there is no program \/nonexistent\/node to run/,
+  },
+  {
+    title: 'a folder for a Node',
+    args: ['node-ghost', '--node', '/'],
+    says: /--node: there is no program \/ to run/,
+  },
+  {
+    title: 'a Node that is none and ends',
+    args: ['node-ghost', '--node', '/bin/true'],
+    says: /--node: \/bin\/true is no Node that runs here: \/bin\/true has ended \(0\)/,
+  },
+  {
+    title: 'a Node that is none and prints',
+    args: ['node-ghost', '--node', '/bin/cat'],
+    says: /--node: \/bin\/cat is no Node that runs here: server printed what is no report: /,
   },
   {
     title: 'a Node for drivers that have none',
@@ -96,6 +184,18 @@ for (const { title, args, says } of [
 ]) {
   test(`compare, ${title}: exit 2, one line of why`, (t) => {
     const { code, stdout, stderr } = closewait('compare', ...args);
+    t.is(code, 2);
+    t.is(stdout, '');
+    t.regex(stderr, says);
+  });
+}
+
+for (const { args, says } of [
+  { args: ['--server', 'true', '--client', 'true'], says: /one end is a command, the other is/ },
+  { args: ['--server', 'true', '--driver', 'raw'], says: /by driver program, not by raw/ },
+]) {
+  test(`run ${args.join(' ')}: exit 2, one line of why`, (t) => {
+    const { code, stdout, stderr } = closewait('run', 'normal', ...args);
     t.is(code, 2);
     t.is(stdout, '');
     t.regex(stderr, says);

@@ -111,6 +111,27 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
   );
 }
 
+for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+  testUnless(
+    noNamespace,
+    `a command with a child and a grandchild: ${signal}, and nothing is left`,
+    async (t) => {
+      // Never listens, so that the run waits for it.
+      const command = `sh -c 'sh -c "sleep 1001 & sleep 1002" & sleep 1003'`;
+      const sleepers = ({ traces }: Run): number =>
+        traces.processes().filter(({ argv: [name] }) => name === 'sleep').length;
+      const { program, traces } = await caught(
+        t,
+        ['normal', '--server', command],
+        (run) => sleepers(run) === 3,
+      );
+      program.signal(signal);
+      t.is(await program.end(), signal === 'SIGKILL' ? 'SIGKILL' : 130);
+      await t.notThrowsAsync(traces.gone());
+    },
+  );
+}
+
 /** The threads of a process that are not in this process's network namespace. */
 function insideOf(pid: number): string[] {
   const host = readlinkSync('/proc/self/ns/net');

@@ -51,6 +51,38 @@ testUnless(
 
 testUnless(
   cannot ?? noUserNamespace,
+  'a plain user: a command as the server, that closes and that leaks',
+  async (t) => {
+    const cli = commandIn(t);
+    const app = (options: string): string =>
+      `${process.execPath} -e 'require("net").createServer({${options}}, (c) => c.on("data", (d) => c.write(d))).listen({port})'`;
+    const command = [
+      'normal',
+      '--json',
+      '--server',
+      app(''),
+      '--server',
+      app('allowHalfOpen: true'),
+    ];
+    const { code, stdout, stderr } = finished([
+      ...[...PLAIN, process.execPath, cli, 'compare', ...command],
+    ]);
+    t.is(stderr, '');
+    t.is(code, 0);
+    const [, closes, leaks] = JSON.parse(stdout).records;
+    t.is(closes.reason, undefined);
+    t.is(closes.verdict, 'reproduced');
+    t.is(leaks.verdict, 'not-reproduced');
+    t.regex(
+      leaks.reason,
+      /has not closed its end within 5 s: its socket is in CLOSE_WAIT, Recv-Q 0/,
+    );
+    t.like(leaks.left.sockets.at(-1), { end: 'server', state: 'CLOSE_WAIT' });
+  },
+);
+
+testUnless(
+  cannot ?? noUserNamespace,
   'a plain user: the whole catalogue but for the slow ones, and --pcap',
   async (t) => {
     const cli = commandIn(t);

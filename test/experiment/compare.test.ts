@@ -1,15 +1,18 @@
 import test from 'ava';
 import {
   compare,
+  compareAll,
   differencesOf,
   factNames,
-  factsOf,
   labelsOf,
+  tellingDifferences,
 } from '../../src/experiment/compare.js';
 import type { EnterEvent, ExitEvent, TimelineEvent } from '../../src/experiment/event.js';
+import { factsOf } from '../../src/experiment/facts.js';
 import type { RunRecord } from '../../src/experiment/record.js';
 import { closeWait } from '../../src/scenario/close-wait.js';
 import { nodeUnreadByte } from '../../src/scenario/node-unread.js';
+import type { TcpStateName } from '../../src/tcp/states.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 
 const seen = { tNs: 0, source: 'tracepoint', latenessNs: 0 } as const;
@@ -114,6 +117,62 @@ test('what the applications did and heard is told apart', (t) => {
   t.deepEqual(facts.get('events of the client'), ['data 9', 'error EPIPE']);
 });
 
+test('calls that failed are told by their errors; to have to wait is none', (t) => {
+  const events = [
+    ...called(0, 'socket', [2, 1, 0], 7),
+    ...called(2, 'accept4', [7, 0, 0, 0], -11),
+    ...called(4, 'accept4', [7, 0, 0, 0], 9),
+    ...called(6, 'read', [9, 0, 1], -512),
+    ...called(8, 'read', [9, 0, 1], -104),
+    ...called(10, 'write', [9, 0, 1], -32),
+    ...called(12, 'read', [3, 0, 1], -5),
+  ];
+  const facts = factsOf(record({ events }));
+  t.deepEqual(facts.get('failed calls, server'), ['read ECONNRESET', 'write EPIPE']);
+  t.false(facts.has('failed calls, client'), 'nobody followed it');
+});
+
+test('data in pieces is one event', (t) => {
+  const data = (result: number) => ({ tNs: 1, kind: 'event', name: 'data', result }) as const;
+  const end = { tNs: 1, kind: 'event', name: 'end' } as const;
+  const client = [data(5), data(6), end, data(7)];
+  const facts = factsOf(record({ application: { client, server: [] } }));
+  t.deepEqual(facts.get('events of the client'), ['data 11', 'end', 'data 7']);
+});
+
+const observed = (driver: 'raw' | 'libuv', lost: number, ...path: TcpStateName[]) =>
+  record({
+    ...{ driver, ends: { client: { path }, server: { path: [] } } },
+    observers: [{ name: 'tracepoint', available: true, lost }],
+  });
+
+for (const { title, other, differs } of [
+  { title: 'all of it seen', other: observed('libuv', 0, 'ESTABLISHED', 'CLOSE'), differs: true },
+  { title: 'looked at', other: observed('libuv', 1, 'ESTABLISHED', 'CLOSE'), differs: false },
+  { title: 'looked at, another', other: observed('libuv', 1, 'ESTABLISHED'), differs: true },
+]) {
+  test(`a path beside one with a passing state, ${title}: ${differs ? 'a' : 'no'} difference`, (t) => {
+    const whole = observed('raw', 0, 'SYN_SENT', 'ESTABLISHED', 'CLOSE');
+    const whats = differencesOf([whole, other]).map(({ what }) => what);
+    t.deepEqual(whats, differs ? ['path of the client'] : []);
+  });
+}
+
+test('what an application would notice: no counts, no times, no amounts', (t) => {
+  const differences = [
+    { what: 'server calls read', values: { a: 1, b: 2 } },
+    { what: 'ms to "x"', values: { a: 1, b: 200 } },
+    { what: 'events of the client', values: { a: ['data 5', 'end'], b: ['data 6', 'end'] } },
+    { what: 'events of the server', values: { a: ['data 5'], b: ['data 6', 'end'] } },
+    { what: 'left behind', values: { a: [], b: ['client CLOSE, held: in no list'] } },
+  ];
+  const telling = tellingDifferences({ scenario: 's', records: [], differences });
+  t.deepEqual(
+    telling.map(({ what }) => what),
+    ['events of the server', 'left behind'],
+  );
+});
+
 test('what is left behind: sockets, and a descriptor that is in no list', (t) => {
   const local = { address: '::1', port: 1 };
   const queues = { recvQ: 0, sendQ: 0, timer: 'off', timerMs: 0 } as const;
@@ -203,4 +262,26 @@ testUnless(noNamespace, 'a driver that cannot is a difference', async (t) => {
       values: { libuv: 'reproduced', raw: 'skipped: driver raw cannot express node:net' },
     },
   ]);
+});
+
+testUnless(noNamespace, 'several scenarios are compared at once, and told in order', async (t) => {
+  const variants = [{ driver: 'raw' }, { driver: 'libuv' }] as const;
+  const ended: string[] = [];
+  const all = await compareAll([closeWait, nodeUnreadByte], variants, {
+    ...{ world: 'namespace', jobs: 2 },
+    onEnd: ({ scenario }) => ended.push(scenario),
+  });
+  t.deepEqual(
+    all.map(({ scenario }) => scenario),
+    ['close-wait', 'node-unread-byte'],
+  );
+  t.deepEqual(ended.toSorted(), ['close-wait', 'node-unread-byte']);
+});
+
+testUnless(noNamespace, 'a run that cannot be set up ends the others', async (t) => {
+  const variants = [{ driver: 'libuv', node: '/no/such/node' }] as const;
+  const comparing = compareAll([closeWait, nodeUnreadByte], variants, {
+    ...{ world: 'namespace', jobs: 2 },
+  });
+  await t.throwsAsync(comparing, { code: 'ENOENT' });
 });
