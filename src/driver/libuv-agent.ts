@@ -3,7 +3,7 @@
 // It runs on any Node from 20 on, and imports nothing else of this package: the addon, a second event source, has no
 // place in it. What it says goes out by write(2), outside the event loop that is looked at.
 
-import { writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import type * as http from 'node:http';
 import * as net from 'node:net';
 import { createInterface } from 'node:readline';
@@ -136,7 +136,9 @@ async function listen(order: ListenOrder): Promise<{ address: string; port: numb
     created = net.createServer(options);
   } else {
     const { createServer } = await import('node:http');
+    const { keepAliveMs } = withHttp;
     const speaker = createServer();
+    if (keepAliveMs !== undefined) speaker.keepAliveTimeout = keepAliveMs;
     answer(withHttp, speaker);
     created = speaker;
   }
@@ -277,6 +279,11 @@ const acts: {
   async settle() {
     for (let i = 0; i < TURNS; i++) await turn();
   },
+  block() {
+    // In the same turn, once this order is answered: the loop polls no more before.
+    setImmediate(block);
+  },
+  unblock() {},
   async request({ address: host, port }, { keepAlive, body, response }) {
     const { Agent, request } = await import('node:http');
     const method = body > 0 ? 'POST' : 'GET';
@@ -321,7 +328,20 @@ async function obey({ id, act, args }: Order): Promise<void> {
   }
 }
 
-createInterface({ input: process.stdin }).on('line', (line) => {
+function read(line: string): void {
   void obey(JSON.parse(line) as Order);
-});
+}
+
+/** Reads the next order by a call that blocks, in place of the event loop. */
+function block(): void {
+  // Opened anew, since libuv has made its own description of the pipe non-blocking.
+  const stdin = openSync('/proc/self/fd/0', 'r');
+  const bytes = Buffer.alloc(1 << 16);
+  let text = '';
+  while (!text.endsWith('\n')) text += bytes.toString('utf8', 0, readSync(stdin, bytes));
+  closeSync(stdin);
+  for (const line of text.trimEnd().split('\n')) read(line);
+}
+
+createInterface({ input: process.stdin }).on('line', read);
 say({ kind: 'ready', version: process.version, libuv: process.versions.uv });

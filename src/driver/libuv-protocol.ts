@@ -46,6 +46,9 @@ export interface Acts {
   callServer(method: ServerCall): void;
   /** Lets the event loop go round, and answers. */
   settle(): void;
+  /** Answers, and then blocks the event loop until the next order. */
+  block(): void;
+  unblock(): void;
   request(to: Endpoint, request: HttpRequest): void;
 }
 

@@ -37,6 +37,7 @@ const describe = ({ name, code, result }: AppEvent): string =>
 abstract class LibuvEnd extends LimitedEnd {
   readonly driver = DRIVER;
   readonly agent: LibuvProgram;
+  override blocks = false;
   onDiscard: Cast['onDiscard'] = () => {};
 
   constructor(agent: LibuvProgram) {
@@ -130,6 +131,14 @@ abstract class LibuvEnd extends LimitedEnd {
       },
       hears: (event) =>
         agent.until(`event '${event}'`, () => agent.events.some(({ name }) => name === event)),
+      block: async () => {
+        await agent.order('block');
+        this.blocks = true;
+      },
+      unblock: async () => {
+        this.blocks = false;
+        await agent.order('unblock');
+      },
     };
   }
 

@@ -9,6 +9,8 @@ export abstract class LimitedEnd implements Role {
   abstract readonly tid: number | undefined;
   abstract readonly driver: DriverName;
   abstract readonly node: NodeSide;
+  /** It makes its calls when it sees fit. */
+  readonly blocks: boolean = false;
 
   abstract withDescriptor<T>(look: (fd: number) => T): T | undefined;
   abstract send(data: string | Uint8Array): Promise<number>;

@@ -32,6 +32,8 @@ export interface HttpAnswer {
   readonly request?: 'read' | 'unread' | 'never' | 'waits';
   /** Bytes of the answer's body. Left out: 3. */
   readonly bytes?: number;
+  /** keepAliveTimeout, in ms: how long a connection may be idle after a response. Left out: Node's own, 5 s. */
+  readonly keepAliveMs?: number;
   /** To an upgrade: `leave` keeps the socket and does nothing, `end` reads it and ends it when the peer has. */
   readonly upgrade?: 'leave' | 'end';
 }
@@ -66,6 +68,9 @@ export interface NodeSide {
   heard(): Promise<readonly string[]>;
   /** Waits until the application has been told an event of that name; one that it was told already counts. */
   hears(event: string): Promise<void>;
+  /** Stops the event loop, which waits in read(2) from then on: until `unblock`, or anything else that is asked of it. */
+  block(): Promise<void>;
+  unblock(): Promise<void>;
 }
 
 /** A server that is a Node program. */

@@ -48,6 +48,7 @@ function pending<T>(promise: Promise<T>): Promise<T> {
 
 /** One end whose calls an actor makes. */
 abstract class RawEnd implements Role {
+  readonly blocks = true;
   abstract readonly end: End;
   readonly pid = process.pid;
   readonly tid: number;

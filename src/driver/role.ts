@@ -30,6 +30,8 @@ export interface Role extends AsyncDisposable {
   readonly pid: number | undefined;
   /** The thread that makes its calls; undefined until it is started. */
   readonly tid: number | undefined;
+  /** Whether its thread waits in the calls it makes for the story, so that it can be seen there. */
+  readonly blocks: boolean;
   /** What is known of the program behind it, where the end is acted by a program of its own. */
   readonly program?: ActingProgram;
   /**

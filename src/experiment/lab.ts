@@ -175,9 +175,8 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   blocked = async (role: Role, call: string): Promise<void> => {
-    // Others make their calls when they see fit.
     const { driver } = this.#cast;
-    if (driver !== 'raw') throw new CannotExpress(driver, `a thread that waits in ${call}()`);
+    if (!role.blocks) throw new CannotExpress(driver, `a thread that waits in ${call}()`);
     await this.#until(`the ${role.end} to wait in ${call}`, () => {
       const thread = threadsOf(given(role.pid, 'process')).find(({ tid }) => tid === role.tid);
       return [thread?.syscall?.name === call, thread?.syscall?.name ?? thread?.reason];

@@ -32,11 +32,18 @@ import { delayedFinAck, lastAck } from './last-ack.js';
 import { lastAckStuck } from './last-ack-stuck.js';
 import { lingerBlocks } from './linger-blocks.js';
 import { linger2Expiry, linger2Negative } from './linger2.js';
-import { nodeDestroyPending } from './node-destroy-pending.js';
+import { nodeDestroyPending, nodeDestroySoon } from './node-destroy-pending.js';
 import { nodeGhost, nodeHalfOpen } from './node-half-open.js';
-import { nodeHttpClose, nodeHttpUnread, nodeUpgradeLeak } from './node-http.js';
+import {
+  nodeHttpClose,
+  nodeHttpKeepAlive,
+  nodeHttpUnread,
+  nodeHttpUnreadBody,
+  nodeUpgradeLeak,
+} from './node-http.js';
+import { nodeLoopBlocked } from './node-loop-blocked.js';
 import { nodeResetAfterEnd } from './node-reset-after-end.js';
-import { nodeDestroyUnread, nodeResetAsEnd, nodeUnreadByte } from './node-unread.js';
+import { nodeDestroyUnread, nodePaused, nodeResetAsEnd, nodeUnreadByte } from './node-unread.js';
 import { normal } from './normal.js';
 import { connectionRefused, fastOpen } from './opening.js';
 import { outOfOrderFin } from './out-of-order-fin.js';
@@ -104,15 +111,20 @@ export const catalogue: readonly Scenario[] = [
   timeWaitOverflow,
   timeWaitExpiry,
   nodeUnreadByte,
+  nodePaused,
+  nodeLoopBlocked,
   nodeHalfOpen,
   nodeGhost,
   nodeResetAfterEnd,
   nodeDestroyUnread,
   nodeResetAsEnd,
   nodeDestroyPending,
+  nodeDestroySoon,
   nodeUpgradeLeak,
   nodeHttpClose,
   nodeHttpUnread,
+  nodeHttpUnreadBody,
+  nodeHttpKeepAlive,
   synSent,
   synSentClosed,
   rstInSynSent,

@@ -52,3 +52,53 @@ export const nodeDestroyPending: Scenario = {
     },
   },
 };
+
+async function serverAnswers({ server, client, reach }: Stage): Promise<void> {
+  await client.connect(await server.node.listen({ reading: 'always' }));
+  await server.accept();
+  await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+  await server.node.call(['write', BYTES], ['destroySoon']);
+  await client.shutdown('SHUT_WR');
+  await server.node.hears('end');
+}
+
+/** destroySoon() is as soon as the peer reads. */
+export const nodeDestroySoon: Scenario = {
+  name: 'node-destroy-soon',
+  title: 'destroySoon() behind a write that nobody reads: CLOSE_WAIT with Send-Q',
+  source:
+    "node:net, socket.destroySoon(): 'if the 'finish' event was not emitted yet, waits for that'",
+  summary:
+    'The server answers and calls destroySoon(), as http does after its last response. The client has ended and does not ' +
+    "read: its window closes, the write does not finish, and so neither 'finish' nor 'close' comes. Node has no timeout for " +
+    'that unless one is set: setTimeout(), or TCP_USER_TIMEOUT, which Node does not set.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT'],
+  },
+  expected: {
+    waiting: {
+      client: { owned: true },
+      server: { owned: true, sendQ: 'some', cause: 'still-sending' },
+    },
+  },
+
+  async run(stage) {
+    await serverAnswers(stage);
+    await stage.reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
+    stage.expect('what the server hears', ['end'], await stage.server.node.heard());
+    await stage.moment('waiting');
+  },
+
+  control: {
+    what: 'the client reads',
+    async run(stage) {
+      await serverAnswers(stage);
+      await stage.client.node.call(['resume']);
+      await stage.server.node.hears('close');
+      await stage.reach({ server: 'CLOSE' });
+      await stage.moment('waiting');
+    },
+  },
+};

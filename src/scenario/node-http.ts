@@ -146,3 +146,102 @@ export const nodeHttpUnread: Scenario = {
     },
   },
 };
+
+async function posts({ server, client }: Stage, request: 'never' | 'unread'): Promise<void> {
+  const address = await server.node.listen({ http: { request } });
+  await client.node.request(address, { keepAlive: false, body: BODY });
+  await server.accept();
+  await server.node.hears('request');
+}
+
+/** A handler that waits for something else first, and meanwhile reads nothing. */
+export const nodeHttpUnreadBody: Scenario = {
+  name: 'node-http-unread-body',
+  title: 'A request whose body nobody reads: the server does not hear that the client is gone',
+  source: 'node:http, class http.IncomingMessage; lib/_http_server.js, resOnFinish()',
+  summary:
+    'The handler has not read the body and has not answered yet. Node stops to read the socket when its buffers are full, so ' +
+    "what follows stays in the kernel, and behind it the client's FIN: no 'close', of the request or of the response. With " +
+    'the answer Node reads what is left of the body itself and throws it away.',
+  drivers: ['libuv'],
+  // So that the whole body finds room in the server's kernel, and the client's end with it.
+  sysctls: { 'net/ipv4/tcp_rmem': '4096 2097152 6291456' },
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT'],
+  },
+  expected: { leaked: { client: { owned: false }, server: { owned: true, cause: 'eof-unread' } } },
+
+  async run(stage) {
+    await posts(stage, 'never');
+    await stage.reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+    await stage.client.close();
+    await stage.reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
+    stage.expect('what the server hears', ['request'], await stage.server.node.heard());
+    await stage.moment('leaked');
+  },
+
+  control: {
+    what: 'the handler answers, and leaves the body',
+    async run(stage) {
+      await posts(stage, 'unread');
+      await stage.client.node.hears('response end');
+      await stage.server.node.hears('close');
+    },
+  },
+};
+
+const KEEP_ALIVE_MS = 100;
+
+async function asksOnce(stage: Stage, reading: 'never' | 'always'): Promise<void> {
+  const { server, client, reach } = stage;
+  const address = await server.node.listen({ http: { keepAliveMs: KEEP_ALIVE_MS } });
+  if (reading === 'never') await client.connect(address);
+  else await client.node.connect(address, { reading });
+  await server.accept();
+  await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+  await client.send(GET);
+}
+
+/** A pool that looks at its idle connections only when it needs one. */
+export const nodeHttpKeepAlive: Scenario = {
+  name: 'node-http-keep-alive',
+  title:
+    'An idle keep-alive connection: the server closes it, and the client keeps it for the next request',
+  source: 'node:http, server.keepAliveTimeout; RFC 9112, section 9.5',
+  summary:
+    'The server closes a connection that was idle for keepAliveTimeout. A client that reads only while it waits for a response ' +
+    'holds its end in CLOSE_WAIT until it wants to use it again. Then its request is written without an error, to a socket ' +
+    "that draws a RST; nobody knows whether it was carried out. http.Agent reads on and hears the 'end' in time, unless its " +
+    'event loop is blocked or the request is already on its way.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'CLOSE_WAIT', 'CLOSE'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2', 'CLOSE'],
+  },
+  resets: ['server'],
+  expected: { idle: { client: { owned: true, cause: 'not-closed' }, server: { owned: false } } },
+
+  async run(stage) {
+    await asksOnce(stage, 'never');
+    const { server, client, reach, moment, expect, fails } = stage;
+    const [status] = (await client.receive()).split('\r\n');
+    expect('the response', 'HTTP/1.1 200 OK', status);
+    await server.node.hears('close');
+    await reach({ client: 'CLOSE_WAIT', server: 'FIN_WAIT2' });
+    await moment('idle');
+    expect('bytes taken of the next request', GET.length, await client.send(GET));
+    await reach({ client: 'CLOSE', server: 'CLOSE' });
+    await fails('the request after that', 'EPIPE', client.send(GET));
+  },
+
+  control: {
+    what: 'the client reads all the time, and closes when it hears the end',
+    async run(stage) {
+      await asksOnce(stage, 'always');
+      await stage.client.node.hears('close');
+      await stage.reach({ client: 'CLOSE', server: 'TIME_WAIT' });
+      await stage.moment('idle');
+    },
+  },
+};

@@ -1,10 +1,14 @@
+import type { NodeListenOptions } from '../driver/node-side.js';
 import type { Scenario, Stage } from './scenario.js';
 
 const SOURCE = "node:net, 'end'; lib/internal/streams/readable.js, endReadable()";
 
-async function clientCloses(stage: Stage, unread: string): Promise<void> {
-  const { server, client, reach } = stage;
-  await client.connect(await server.node.listen());
+async function clientCloses(
+  { server, client, reach }: Stage,
+  unread: string,
+  options: NodeListenOptions = {},
+): Promise<void> {
+  await client.connect(await server.node.listen(options));
   await server.accept();
   await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
   if (unread !== '') await client.send(unread);
@@ -45,6 +49,42 @@ export const nodeUnreadByte: Scenario = {
       await stage.server.node.hears('close');
       await stage.reach({ client: 'TIME_WAIT', server: 'CLOSE' });
       stage.expect('what the server hears', [], await stage.server.node.heard());
+    },
+  },
+};
+
+/** A socket that nobody resumes: not even its end is read. */
+export const nodePaused: Scenario = {
+  name: 'node-paused',
+  title: 'pauseOnConnect without resume(): the socket stays in CLOSE_WAIT, its end unread',
+  source: 'node:net, pauseOnConnect',
+  summary:
+    'A server that hands its sockets on, to a worker or behind a queue, accepts them paused: libuv does not read them. If ' +
+    'nobody calls resume() the FIN stays in the kernel (Recv-Q 1), though not a byte was sent. There is no event at all.',
+  drivers: ['libuv'],
+  path: {
+    client: ['SYN_SENT', 'ESTABLISHED', 'FIN_WAIT1', 'FIN_WAIT2'],
+    server: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT'],
+  },
+  segments: ['S', 'S.', '.', 'F.', '.'],
+  expected: {
+    leaked: { client: { owned: false }, server: { owned: true, recvQ: 1, cause: 'eof-unread' } },
+  },
+
+  async run(stage) {
+    await clientCloses(stage, '', { pauseOnConnect: true });
+    const { server, reach, moment, expect } = stage;
+    await reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
+    expect('what the server hears', [], await server.node.heard());
+    await moment('leaked');
+  },
+
+  control: {
+    what: 'pauseOnConnect is false, as by default',
+    async run(stage) {
+      await clientCloses(stage, '');
+      await stage.server.node.hears('close');
+      await stage.reach({ client: 'TIME_WAIT', server: 'CLOSE' });
     },
   },
 };
