@@ -42,9 +42,8 @@ export function doubtsAbout(
     );
   }
   if (mode.costs !== undefined && Math.min(mode.costs.jsUs, mode.costs.kernelUs) < 0) {
-    doubts.push(
-      `${name}: where the time goes: what a call costs was measured apart, and is too much`,
-    );
+    const why = 'the calls were measured before, and the machine has changed its pace';
+    doubts.push(`${name}: where the time goes: the parts are more than the whole: ${why}`);
   }
   for (const { driver, faults } of drivers) {
     for (const { what, count } of faults) doubts.push(`${name}: ${driver}: ${count} x ${what}`);

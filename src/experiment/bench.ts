@@ -150,7 +150,7 @@ class ModeRun {
     try {
       const { drivers, lost } = await observeArms(arms, OBSERVED, world.inode);
       for (const [driver, seen] of drivers) this.#tallies.get(driver)?.observe(seen);
-      if (lost > 0) this.doubts.add(`${this.#mode.name}: of the states ${lost} events were lost`);
+      if (lost > 0) this.doubts.add(`${this.#mode.name}: up to ${lost} events were lost`);
     } catch (error) {
       const ended = this.#options.signal?.aborted || error instanceof ArmStoppedError;
       if (ended || !(error instanceof Error)) throw error;

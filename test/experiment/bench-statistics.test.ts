@@ -238,7 +238,7 @@ test('doubts: few samples, noise, two peaks, a coarse clock, faults', (t) => {
   t.regex(doubtsAbout(quiet, costs, new Set(['c']))[0] ?? '', /bimodal: c/);
   t.regex(doubtsAbout(quiet, { ...costs, clockNs: 300 }, new Set())[0] ?? '', /clock resolution/);
   const parts = { calls: 3, crossingUs: 2, systemCallUs: 1, kernelUs: 3, jsUs: -0.1 };
-  t.regex(doubtsAbout({ ...quiet, costs: parts }, costs, new Set())[0] ?? '', /measured apart/);
+  t.regex(doubtsAbout({ ...quiet, costs: parts }, costs, new Set())[0] ?? '', /parts are more/);
   const faulty = driverBench('c', { faults: [{ what: 'a RST', count: 3 }] });
   t.deepEqual(doubtsAbout({ ...quiet, drivers: [faulty] }, costs, new Set()), [
     'client-first: c: 3 x a RST',
