@@ -1,24 +1,76 @@
 // The second public door: what a scenario needs to be run, and what can watch it. Re-exports only.
 
-export type { TimelineEvent } from './experiment/event.js';
-export type { Check, Moment, Run, RunRecord } from './experiment/record.js';
+export type { ClientRole, DriverName, End, Role, ServerRole } from './driver/role.js';
+export type {
+  DepartureEvent,
+  EnterEvent,
+  ExitEvent,
+  Finding,
+  MomentEvent,
+  ResetEvent,
+  RetransmitEvent,
+  SegmentEvent,
+  Source,
+  StateEvent,
+  TimelineEvent,
+} from './experiment/event.js';
+export type {
+  AppRecord,
+  CapturedFrame,
+  Check,
+  Diagnosis,
+  Left,
+  Moment,
+  MomentSocket,
+  ObserverReport,
+  Run,
+  RunRecord,
+  Verdict,
+} from './experiment/record.js';
 export { type RunOptions, run } from './experiment/run.js';
 export type { Timeline } from './experiment/timeline.js';
 export { BpfIterator, type IteratorOptions } from './observer/bpf-iterator.js';
 export { Capture, type CaptureOptions, type Frame } from './observer/capture.js';
-export { type EpollInterest, epollInterestOf } from './observer/epoll.js';
-export { Polling, type PollingOptions, type StateChange, spin } from './observer/polling.js';
-export { type Holder, holdersOf } from './observer/process.js';
+export type { ClockStep } from './observer/clock-map.js';
+export { type EpollInstances, type EpollInterest, epollInterestOf } from './observer/epoll.js';
+export type { Availability } from './observer/observer.js';
+export {
+  Polling,
+  type PollingOptions,
+  type Spin,
+  type StateChange,
+  type Subject,
+  spin,
+} from './observer/polling.js';
+export { type Holder, type Holders, holdersOf } from './observer/process.js';
 export {
   type TraceEvent,
+  type TracepointAvailability,
   TracepointObserver,
   type TracepointOptions,
 } from './observer/tracepoint.js';
 export { catalogue } from './scenario/catalogue.js';
 export type { Scenario, Stage } from './scenario/scenario.js';
-export type { Fault, Match } from './world/fault.js';
-export type { Host } from './world/host.js';
+export type { SegmentBody } from './tcp/control-block.js';
+export type { PacketFilter } from './tcp/packet-filter.js';
+export type { RingSize, StampSource } from './tcp/packet-ring.js';
+export type { Segment } from './tcp/segment.js';
+export type { EnterRecord, ExitRecord, TraceRecord } from './tcp/tracepoint.js';
+export type { Fault, Hit, Match } from './world/fault.js';
+export type { Addresses, Host, Place } from './world/host.js';
 export type { Link } from './world/link.js';
-export { Network, type NetworkOptions } from './world/network.js';
-export { UnexpectedSegmentError, type Wire } from './world/wire.js';
-export { World } from './world/world.js';
+export {
+  type ConversationOptions,
+  type LinkedNetwork,
+  Network,
+  type NetworkHost,
+  type NetworkOptions,
+} from './world/network.js';
+export type { Privilege } from './world/privilege.js';
+export {
+  type ExpectOptions,
+  type SendOptions,
+  UnexpectedSegmentError,
+  type Wire,
+} from './world/wire.js';
+export { World, type WorldKind } from './world/world.js';

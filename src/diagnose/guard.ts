@@ -115,7 +115,9 @@ function leakText(socket: SocketReport): string {
 
 /** What node:test, Vitest and Jest have, globally or to import. */
 export interface Hooks {
+  /** Takes what runs before each test. */
   beforeEach(run: () => void): unknown;
+  /** Takes what runs after each test, and fails it by rejecting. */
   afterEach(run: () => Promise<void>): unknown;
 }
 
@@ -135,8 +137,13 @@ export function guardEach({ beforeEach, afterEach }: Hooks, options?: GuardOptio
 
 /** The hooks of AVA's `test`. */
 export interface AvaHooks {
+  /** Takes what runs before each test. */
   readonly beforeEach: (run: () => void) => void;
-  readonly afterEach: { readonly always: (run: () => Promise<void>) => void };
+  /** What runs after each test. */
+  readonly afterEach: {
+    /** Takes what runs after each test, also one that failed. */
+    readonly always: (run: () => Promise<void>) => void;
+  };
 }
 
 /** Guards every test of an AVA file, which must be serial: `guardAva(test)`. */

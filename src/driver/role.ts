@@ -128,6 +128,7 @@ export interface ClientRole extends Role {
   open(): Promise<void>;
   /** bind(2) to a port of the client's address. */
   bind(port: number): Promise<void>;
+  /** connect(2), until the connection is established or refused. */
   connect(to: Endpoint): Promise<void>;
   /** sendto(2) with MSG_FASTOPEN: data in the SYN, where the kernel has a cookie or needs none. */
   fastOpen(to: Endpoint, data: string): Promise<number>;

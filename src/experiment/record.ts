@@ -11,6 +11,7 @@ import type { TcpState } from '../tcp/states.js';
 import type { Privilege, WorldKind } from '../world/world.js';
 import type { Finding, Source, TimelineEvent } from './event.js';
 
+/** What a run has shown; `inconclusive` is neither: an observer failed or had gaps, or the machine had too little. */
 export type Verdict = 'reproduced' | 'not-reproduced' | 'inconclusive' | 'skipped';
 
 /** An expectation and what came. */

@@ -106,6 +106,7 @@ export class BpfIterator implements Disposable {
     this.#owned[Symbol.dispose]();
   }
 
+  /** Detaches and closes the program; a second time does nothing. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -299,6 +299,7 @@ export class Capture implements AsyncDisposable {
     }
   }
 
+  /** Stops; a second time does nothing. */
   async [Symbol.asyncDispose](): Promise<void> {
     // An error of the capture must not hide the one that is on its way.
     await this.stop().catch(() => {});

@@ -28,6 +28,7 @@ export interface StateChange<S extends Subject = Subject> {
   readonly error?: sys.SyscallError;
 }
 
+/** Whom to look at, how often, and where what is seen goes. */
 export interface PollingOptions {
   readonly subjects?: Iterable<Subject>;
   /** Between two looks; a turn of the event loop that takes longer delays them. Left out: 1. */
@@ -103,10 +104,12 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     this.#timer = setInterval(() => this.#tick(), everyMs);
   }
 
+  /** Begins to look. Throws RangeError for a period below 1 ms. */
   static start(options: PollingOptions = {}): Polling {
     return new Polling(options);
   }
 
+  /** Whether it can look here: always. */
   static availability(): Availability {
     return { ...FACTS, available: true };
   }
@@ -172,6 +175,7 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     return (this.#lent ?? this.#own)?.find(tuple)?.state ?? 'CLOSE';
   }
 
+  /** The changes from here on, until it is stopped. */
   [Symbol.asyncIterator](): AsyncIterator<StateChange> {
     return this.#feed[Symbol.asyncIterator]();
   }
@@ -185,6 +189,7 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     this.#watches.clear();
   }
 
+  /** Stops; a second time does nothing. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

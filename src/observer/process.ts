@@ -33,6 +33,7 @@ export interface Holder {
   readonly program: string;
 }
 
+/** Who holds the sockets asked about, as far as /proc may be read. */
 export interface Holders {
   /** An entry for every inode asked about, its holders in order of pid and fd; empty when none was seen. */
   readonly holders: Map<number, Holder[]>;

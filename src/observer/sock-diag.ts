@@ -130,6 +130,7 @@ export class SockDiag implements Disposable {
     this.#fd = -1;
   }
 
+  /** Closes the netlink socket; a second time does nothing. */
   [Symbol.dispose](): void {
     this.close();
   }

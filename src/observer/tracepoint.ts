@@ -33,6 +33,7 @@ type Named<R extends EnterRecord | ExitRecord> = R & { readonly syscall: string 
 export type TraceEvent = Hit &
   (Exclude<TraceRecord, EnterRecord | ExitRecord> | Named<EnterRecord> | Named<ExitRecord>);
 
+/** What to hear of, and by which means. */
 export interface TracepointOptions {
   /** How; left out, BPF where it can be had, else perf. */
   readonly via?: 'bpf' | 'perf';
@@ -237,6 +238,7 @@ export class TracepointObserver implements AsyncDisposable {
     }
   }
 
+  /** Stops; a second time does nothing. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }

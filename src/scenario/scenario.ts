@@ -71,6 +71,7 @@ export interface Control {
   readonly what: string;
   /** Settings besides the scenario's own, or in their place. */
   readonly sysctls?: Readonly<Record<string, string>>;
+  /** The story without its cause. */
   run(stage: Stage): Promise<void>;
 }
 
@@ -109,8 +110,10 @@ export interface Scenario {
   readonly segments?: readonly string[];
   /** Who sent the connection's resets, in order. Left out: none are expected. */
   readonly resets?: readonly End[];
+  /** By a moment's name: what either end should look like then. */
   readonly expected?: Readonly<Record<string, Partial<Readonly<Record<End, SocketExpectation>>>>>;
   readonly control?: Control;
+  /** The story: acts of both ends, and what to wait for between them. What it throws fails the run. */
   run(stage: Stage): Promise<void>;
 }
 

@@ -281,6 +281,7 @@ export class Descriptors implements Disposable {
     if (this.#owned.delete(fd)) close(fd);
   }
 
+  /** Closes what is still owned, the last first; never throws. */
   [Symbol.dispose](): void {
     for (const fd of [...this.#owned].reverse()) native.close(fd);
     this.#owned.clear();

@@ -7,7 +7,9 @@ import { type ControlMessage, decodeControl, encodeControl } from './message.js'
 export interface Codec<T, Q = never> {
   /** Bytes to offer to the kernel. */
   readonly capacity: number;
+  /** The value of the bytes that the kernel wrote. */
   decode(bytes: Uint8Array): T;
+  /** The bytes that the kernel is to read. */
   encode(value: T): Uint8Array;
   /** The bytes to offer where the kernel reads them first, to learn what is asked about. */
   ask?(about: Q): Uint8Array;

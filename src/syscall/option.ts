@@ -19,6 +19,7 @@ export const socketOptions = {
   ...ipv6Options,
 } as const;
 
+/** The C name of an option that has a row, such as `TCP_USER_TIMEOUT`. */
 export type SocketOptionName = keyof typeof socketOptions;
 
 /** What an option is in JavaScript. */

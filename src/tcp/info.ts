@@ -162,6 +162,7 @@ export type TcpInfoFields = {
 export interface TcpInfo extends TcpInfoFields {
   /** Copies all fields into one plain object. */
   toObject(): TcpInfoFields;
+  /** What JSON.stringify writes: the fields. */
   toJSON(): TcpInfoFields;
 }
 

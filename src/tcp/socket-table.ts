@@ -216,6 +216,7 @@ export class SocketTable implements Iterable<SocketRow> {
     return chunk === undefined ? undefined : decodeRow(chunk, at(this.#offsets, row));
   }
 
+  /** The rows as objects, each made when it is reached. */
   *[Symbol.iterator](): IterableIterator<SocketRow> {
     for (const [index, chunk] of this.#chunks.entries()) {
       const end = at(this.#firstRows, index + 1);

@@ -137,6 +137,7 @@ export interface ExitRecord {
   readonly result: number;
 }
 
+/** What a tracepoint told, by its `kind`. */
 export type TraceRecord =
   | StateRecord
   | SendResetRecord

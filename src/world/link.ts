@@ -216,6 +216,7 @@ export class Link implements AsyncDisposable {
     await Promise.all([this.#ports.client.close(), this.#ports.server.close()]);
   }
 
+  /** Closes it; a second time does nothing. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

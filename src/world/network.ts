@@ -152,6 +152,7 @@ export class Network implements Place {
     await closeAll(this.#namespaces);
   }
 
+  /** Closes it; a second time does nothing. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

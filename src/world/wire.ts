@@ -334,6 +334,7 @@ export class Wire implements AsyncDisposable {
     return this.#port.close();
   }
 
+  /** Closes it; a second time does nothing. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -81,6 +81,7 @@ export class World implements Host, Place {
     return this.#namespace.close();
   }
 
+  /** Closes it; a second time does nothing. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -17,6 +17,10 @@ test.before(async () => {
 
 const PROGRAM = `
   import { type Endpoint, snapshot, type SocketTable, tcpInfo, type TcpState } from 'closewait';
+  import { guardEach, SocketLeakError } from 'closewait/guard';
+  import { type ClientRole, Network, run, type RunRecord } from 'closewait/lab';
+  import 'closewait/register';
+  import type { Scenario } from 'closewait/scenario';
   import * as sys from 'closewait/syscall';
 
   const fd: number = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
@@ -28,7 +32,10 @@ const PROGRAM = `
   sys.connectt(fd);
   // @ts-expect-error: an address is not text
   sys.bind(fd, '127.0.0.1');
-  export { accepted, port, state, table };
+  const recorded = async (scenario: Scenario): Promise<RunRecord> =>
+    (await run(scenario, { driver: 'raw', world: 'namespace' })).record;
+  const leave = (client: ClientRole): Promise<void> => client.close();
+  export { accepted, guardEach, leave, Network, port, recorded, SocketLeakError, state, table };
 `;
 
 const consumers = [
