@@ -163,6 +163,11 @@ const bad: [what: string, files: Record<string, string>, says: RegExp][] = [
     { 'src/world/a.ts': "import '../index.js';", 'src/index.ts': '' },
     /may not import a door/,
   ],
+  [
+    'the package by its own name',
+    { 'src/report/a.ts': "import 'closewait/lab';" },
+    /may not import itself/,
+  ],
   ['a file that is not there', { 'src/tcp/a.ts': "import './b.js';" }, /no such file/],
   ['a room that is not in the table', { 'src/attic/a.ts': '' }, /there is no room attic/],
   [

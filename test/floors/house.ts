@@ -135,6 +135,7 @@ function whyNot(
   typeOnly: boolean,
   tree: Tree,
 ): string | undefined {
+  if (/^closewait(?:\/|$)/.test(from)) return 'the package may not import itself by its name';
   if (!from.startsWith('.')) {
     return room === 'tcp' ? 'tcp/ is pure: it imports nothing but itself' : undefined;
   }
