@@ -86,10 +86,9 @@ export class Census {
   unlisted(lists: Iterable<Uint32Array>): Map<number, SocketDescriptor[]> {
     const isListed = new Uint8Array(this.#length);
     for (const inodes of lists) {
-      for (const inode of inodes) {
-        for (let at = this.#placeOf(inode); at !== NOWHERE; at = this.#samePlace(at)) {
-          isListed[at] = 1;
-        }
+      for (let i = 0; i < inodes.length; i++) {
+        let place = this.#placeOf(inodes[i] as number);
+        for (; place !== NOWHERE; place = this.#samePlace(place)) isListed[place] = 1;
       }
     }
     const rows = this.#rows;

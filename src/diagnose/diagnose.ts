@@ -47,7 +47,8 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
     if (states?.includes(suspect.state as TcpStateName) === false) return false;
     return !pids || keepersOf(suspect, { census, listeners }).some(({ pid }) => pids.has(pid));
   };
-  const first = [...shown, ...ghosts].filter(isWanted);
+  const all = ghosts.length === 0 ? shown : [...shown, ...ghosts];
+  const first = options.ports || options.states || pids ? all.filter(isWanted) : all;
   const { watched, passing } = await settle(first, (young) => eyes.look(young), {
     settleMs,
     signal,
@@ -107,14 +108,12 @@ function isAt({ local, remote }: Suspect, ports: readonly number[]): boolean {
 
 /** Asks once for each process. */
 function remembered<T>(ask: (pid: number) => T): (pid: number) => T {
-  const known = new Map<number, { readonly answer: T }>();
+  const known = new Map<number, T>();
   return (pid) => {
-    let entry = known.get(pid);
-    if (entry === undefined) {
-      entry = { answer: ask(pid) };
-      known.set(pid, entry);
-    }
-    return entry.answer;
+    const answer = known.get(pid);
+    if (answer !== undefined || known.has(pid)) return answer as T;
+    known.set(pid, ask(pid));
+    return known.get(pid) as T;
   };
 }
 
@@ -164,10 +163,12 @@ async function openThreadsOf(pid: number, eyes: Eyes, missed: Set<string>): Prom
 
 /** Leaves out sockets that no holder was found for and that are gone by now: they were closed between look and census. */
 function withoutClosed(found: readonly Finding[], eyes: Eyes): readonly Finding[] {
-  const unclaimed = ({ pid, inode }: SocketReport): boolean => pid === null && inode !== 0;
-  if (!found.some(unclaimed)) return found;
-  const now = new Set(eyes.look().map(({ cookie }) => cookie));
-  return found.filter((each) => !unclaimed(each) || now.has(each.cookie));
+  const unclaimed = new Set(found.filter(({ pid, inode }) => pid === null && inode !== 0));
+  if (unclaimed.size === 0) return found;
+  const now = new Set(
+    eyes.look([...unclaimed].map(({ suspect }) => suspect)).map(({ cookie }) => cookie),
+  );
+  return found.filter((each) => !unclaimed.has(each) || now.has(each.cookie));
 }
 
 function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[]): string[] {

@@ -13,11 +13,16 @@ interface Haunted {
   readonly descriptors: readonly SocketDescriptor[];
 }
 
+/** To ask for one socket takes as long as that many of a dump. */
+const DEARER = 4;
+
 /** What looks at the suspects of one or more network namespaces, as often as asked. */
 export class Eyes implements Disposable {
   readonly #namespaces = new Map<number, Namespace>();
   /** The inode numbers of the sockets that sock_diag has listed: they are no ghosts. */
   readonly #listed: Uint32Array[] = [];
+  /** How many suspects the last dump of a namespace has shown. */
+  readonly #shown = new Map<Namespace, number>();
   readonly #incomplete = new Set<string>();
   readonly #haunted: Haunted[] = [];
 
@@ -102,16 +107,24 @@ export class Eyes implements Disposable {
     return ghosts;
   }
 
-  /** The suspects of this moment; only where those named were, if any are. */
+  /** The suspects of this moment; at least those named, as far as they are still there, if any are. */
   look(named?: readonly Suspect[]): Suspect[] {
-    const all: Suspect[] = [];
-    // Ghosts are in no dump, and a dump of many sockets takes its time.
-    const shown = named && new Set(named.map((each) => (each.state === 'CLOSE' ? 0 : each.netns)));
+    let all: Suspect[] = [];
     for (const namespace of this.#namespaces.values()) {
-      if (shown?.has(namespace.inode) === false) continue;
+      // Ghosts are in no dump.
+      const there = named?.filter((s) => s.netns === namespace.inode && s.state !== 'CLOSE');
+      const shown = this.#shown.get(namespace) ?? 0;
+      if (there !== undefined && (there.length === 0 || there.length * DEARER < shown)) {
+        for (const suspect of there) {
+          const now = namespace.lookAt(suspect);
+          if (now !== undefined) all.push(now);
+        }
+        continue;
+      }
       const { suspects, inodes, incomplete } = namespace.look();
       this.#listed.push(inodes);
-      for (const suspect of suspects) all.push(suspect);
+      this.#shown.set(namespace, inodes.length);
+      all = all.concat(suspects);
       for (const reason of incomplete) this.#incomplete.add(`sockets may be missing: ${reason}`);
     }
     for (const { pid, netns, descriptors } of this.#haunted) {

@@ -45,34 +45,47 @@ export function keepersOf(
  * Its fields are getters: a copy by spread would be empty, `toJSON()` makes a plain object.
  */
 export class Finding implements SocketReport, SocketFacts {
-  readonly #suspect: Suspect;
-  readonly #watchedMs: number;
-  readonly sentBytes: number;
+  readonly suspect: Suspect;
+  readonly #watched: Watched;
   readonly #surroundings: Surroundings;
   readonly pid: number | null;
   readonly fd: number | null;
   /** Whether there are more holders than the first. */
   readonly isShared: boolean;
-  #cause: Cause | undefined;
+  readonly cause: Cause;
 
-  private constructor({ suspect, watchedMs, sentBytes }: Watched, surroundings: Surroundings) {
-    this.#suspect = suspect;
-    this.#watchedMs = watchedMs;
-    this.sentBytes = sentBytes;
+  private constructor(
+    watched: Watched,
+    surroundings: Surroundings,
+    known: readonly HeldBy[],
+    cause: Cause,
+  ) {
+    this.suspect = watched.suspect;
+    this.#watched = watched;
     this.#surroundings = surroundings;
-    const { pids, processOf } = surroundings;
-    const known = keepersOf(suspect, surroundings).filter(({ pid }) => processOf(pid));
+    const { pids } = surroundings;
     const owner = (pids && known.find(({ pid }) => pids.has(pid))) ?? known[0];
     this.pid = owner?.pid ?? null;
     this.fd = owner?.fd ?? null;
     this.isShared = known.length > 1;
+    this.cause = cause;
   }
 
   /** Reports on a suspect, or undefined where nothing about it is suspicious after all. */
   static of(watched: Watched, surroundings: Surroundings): Finding | undefined {
-    const finding = new Finding(watched, surroundings);
-    finding.#cause = causeName(finding);
-    return finding.#cause && finding;
+    const { suspect, sentBytes } = watched;
+    const { state, recvQ, sendQ, inode, timer, retransmits } = suspect;
+    const keepers = keepersOf(suspect, surroundings);
+    const holders = keepers.every(isThere, surroundings)
+      ? keepers
+      : keepers.filter(isThere, surroundings);
+    const facts = { state, recvQ, sendQ, inode, timer, retransmits, sentBytes, holders };
+    const cause = causeName(facts);
+    return cause && new Finding(watched, surroundings, holders, cause);
+  }
+
+  get sentBytes(): number {
+    return this.#watched.sentBytes;
   }
 
   get comm(): string | null {
@@ -80,35 +93,31 @@ export class Finding implements SocketReport, SocketFacts {
   }
 
   get local(): Endpoint {
-    return this.#suspect.local;
+    return this.suspect.local;
   }
 
   get remote(): Endpoint | null {
-    return this.#suspect.remote ?? null;
+    return this.suspect.remote ?? null;
   }
 
   get state(): TcpState {
-    return this.#suspect.state;
+    return this.suspect.state;
   }
 
   get recvQ(): number {
-    return this.#suspect.recvQ;
+    return this.suspect.recvQ;
   }
 
   get sendQ(): number {
-    return this.#suspect.sendQ;
+    return this.suspect.sendQ;
   }
 
   get ageMs(): number {
-    return ageMsOf(this.#suspect, this.#watchedMs);
+    return ageMsOf(this.suspect, this.#watched.watchedMs);
   }
 
   get ageFrom(): string {
-    return ageOf(this.#suspect, this.#watchedMs).from;
-  }
-
-  get cause(): Cause {
-    return this.#cause as Cause;
+    return ageOf(this.suspect, this.#watched.watchedMs).from;
   }
 
   get leak(): boolean {
@@ -119,7 +128,7 @@ export class Finding implements SocketReport, SocketFacts {
     const { cause, state, pid, fd, watches } = this;
     const all = evidenceOf(cause, this);
     if (cause === 'never-accepted') all.push(queueText(this.#listener));
-    const silentMs = state === 'CLOSE' ? this.#suspect.info?.lastAckRecvMs : undefined;
+    const silentMs = state === 'CLOSE' ? this.suspect.info?.lastAckRecvMs : undefined;
     if (silentMs !== undefined) {
       all.push(`the last ACK came ${silentMs} ms ago; when the connection ended is not kept`);
     }
@@ -140,7 +149,7 @@ export class Finding implements SocketReport, SocketFacts {
 
   get holders(): HolderReport[] {
     const holders: HolderReport[] = [];
-    for (const { pid, fd } of keepersOf(this.#suspect, this.#surroundings)) {
+    for (const { pid, fd } of keepersOf(this.suspect, this.#surroundings)) {
       const comm = this.#surroundings.processOf(pid)?.comm;
       if (comm !== undefined) holders.push({ pid, fd, comm });
     }
@@ -169,35 +178,35 @@ export class Finding implements SocketReport, SocketFacts {
   }
 
   get uid(): number | null {
-    return this.#suspect.uid ?? null;
+    return this.suspect.uid ?? null;
   }
 
   get inode(): number {
-    return this.#suspect.inode;
+    return this.suspect.inode;
   }
 
   get cookie(): bigint {
-    return this.#suspect.cookie;
+    return this.suspect.cookie;
   }
 
   get netns(): number {
-    return this.#suspect.netns;
+    return this.suspect.netns;
   }
 
   get timer(): TimerName {
-    return this.#suspect.timer;
+    return this.suspect.timer;
   }
 
   get timerMs(): number {
-    return this.#suspect.timerMs;
+    return this.suspect.timerMs;
   }
 
   get retransmits(): number {
-    return this.#suspect.retransmits;
+    return this.suspect.retransmits;
   }
 
   get totalRetrans(): number | null {
-    return this.#suspect.info?.totalRetrans ?? null;
+    return this.suspect.info?.totalRetrans ?? null;
   }
 
   get advice(): string {
@@ -214,7 +223,7 @@ export class Finding implements SocketReport, SocketFacts {
   }
 
   get #listener(): Listener | undefined {
-    return this.#surroundings.listeners.of(this.#suspect)[0];
+    return this.#surroundings.listeners.of(this.suspect)[0];
   }
 
   toJSON(): SocketReport {
@@ -248,6 +257,10 @@ export class Finding implements SocketReport, SocketFacts {
       advice: this.advice,
     };
   }
+}
+
+function isThere(this: Surroundings, { pid }: HeldBy): boolean {
+  return this.processOf(pid) !== undefined;
 }
 
 function queueText(listener: Listener | undefined): string {

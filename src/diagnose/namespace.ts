@@ -3,9 +3,8 @@ import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { O_CLOEXEC, O_RDONLY } from '../syscall/constants.js';
 import { close, open } from '../syscall/descriptor.js';
 import type { Endpoint } from '../tcp/address.js';
-import type { TcpInfo } from '../tcp/info.js';
 import type { SocketRow, TimerName } from '../tcp/socket-table.js';
-import { type Messages, SocketView, viewsOf } from '../tcp/socket-view.js';
+import { type InfoExtract, type SocketExtract, SocketView } from '../tcp/socket-view.js';
 import { stateNumber, type TcpState, type TcpStateName, tcpStates } from '../tcp/states.js';
 import { netnsOf } from './census.js';
 import type { Listener } from './listeners.js';
@@ -24,19 +23,23 @@ export interface Suspect {
   readonly timer: TimerName;
   readonly timerMs: number;
   readonly retransmits: number;
+  /** Index of the interface that it is bound to; 0 or absent where it is bound to none. */
+  readonly interface?: number;
   /** SO_COOKIE: no two sockets of a running kernel have the same. */
   readonly cookie: bigint;
-  readonly info?: TcpInfo | undefined;
+  readonly info?: InfoExtract | undefined;
+  /** The same as in `info`, where that takes longer to ask. */
+  readonly lastAckRecvMs?: number | undefined;
 }
 
 /** One that sock_diag shows. */
 class Shown extends SocketView implements Suspect {
   constructor(
-    messages: Messages,
-    start: number,
+    extract: SocketExtract,
+    row: number,
     readonly netns: number,
   ) {
-    super(messages, start);
+    super(extract, row);
   }
 }
 
@@ -95,28 +98,39 @@ export class Namespace implements Disposable {
 
   /** The sockets in a suspicious state, with TCP_INFO. */
   look(): Look {
-    const table = this.#diag.snapshot({ states: suspiciousStates, info: true });
-    const all = viewsOf(table, (messages, start) => new Shown(messages, start, this.inode));
-    // What remains of FIN_WAIT2 after close(): a stub with a timer, and nobody's.
-    const suspects = all.filter(({ inode, state }) => inode !== 0 || state !== 'FIN_WAIT2');
-    return { suspects, inodes: table.inode, incomplete: table.incomplete };
+    const extract = this.#diag.extract({ states: suspiciousStates, info: true });
+    const suspects: Suspect[] = [];
+    for (let row = 0; row < extract.length; row++) {
+      const suspect = new Shown(extract, row, this.inode);
+      // What remains of FIN_WAIT2 after close(): a stub with a timer, and nobody's.
+      if (suspect.inode !== 0 || suspect.state !== 'FIN_WAIT2') suspects.push(suspect);
+    }
+    return { suspects, inodes: extract.inodes(), incomplete: extract.incomplete };
   }
 
   /** The inode numbers of the sockets in all other states that sock_diag shows, and the listeners among them. */
   list(): { inodes: Uint32Array; listeners: Listener[]; incomplete: readonly string[] } {
     const table = this.#diag.snapshot({ states: otherStates });
     const listeners: Listener[] = [];
-    table.state.forEach((state, index) => {
-      if (state !== LISTEN) return;
-      const row = table.at(index);
+    const { state } = table;
+    for (let index = 0; index < state.length; index++) {
+      const row = state[index] === LISTEN ? table.at(index) : undefined;
       if (row !== undefined) listeners.push(listenerOf(this.inode, row));
-    });
+    }
     return { inodes: table.inode, listeners, incomplete: table.incomplete };
+  }
+
+  /** One suspect of an earlier look, as it is now; undefined where it has gone or is in no such state any more. */
+  lookAt({ local, remote, cookie, interface: device = 0 }: Suspect): Suspect | undefined {
+    if (remote === undefined) return undefined;
+    const row = this.#diag.find({ local, remote }, { info: true, cookie, interface: device });
+    const isSuspicious = (suspiciousStates as readonly TcpState[]).includes(row?.state ?? 'CLOSE');
+    return row && isSuspicious ? { ...row, netns: this.inode } : undefined;
   }
 
   /** A suspect by its addresses, if it is the one of that inode number: a dump may pass over a socket whose neighbour goes. */
   find(tuple: FourTuple, inode: number): Suspect | undefined {
-    const row = this.#diag.find(tuple);
+    const row = this.#diag.find(tuple, { info: true });
     return row?.inode === inode ? { ...row, netns: this.inode } : undefined;
   }
 

@@ -43,7 +43,7 @@ export function ageMsOf(suspect: Suspect, watchedMs = 0): number {
 function silentMsOf(suspect: Suspect): number | undefined {
   const { state } = suspect;
   if (state !== 'CLOSE_WAIT' && state !== 'FIN_WAIT2') return undefined;
-  return suspect.info?.lastAckRecvMs;
+  return suspect.lastAckRecvMs ?? suspect.info?.lastAckRecvMs;
 }
 
 const STEPS = 2;
@@ -58,10 +58,16 @@ export async function settle(
   { settleMs, signal }: { readonly settleMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<Settled> {
   const start = performance.now();
-  const young = first.filter((suspect) => mayBeLeak(suspect) && ageMsOf(suspect) < settleMs);
+  const young: Suspect[] = [];
+  let youngest = settleMs;
+  for (const suspect of first) {
+    const ageMs = mayBeLeak(suspect) ? ageMsOf(suspect) : settleMs;
+    if (ageMs >= settleMs) continue;
+    young.push(suspect);
+    youngest = Math.min(youngest, ageMs);
+  }
   const asSeen = (suspect: Suspect): Watched => ({ suspect, watchedMs: 0, sentBytes: 0 });
   if (young.length === 0) return { watched: first.map(asSeen), passing: 0 };
-  const youngest = young.reduce((least, each) => Math.min(least, ageMsOf(each)), settleMs);
   const end = start + settleMs - youngest;
   let now: ReadonlyMap<bigint, Suspect>;
   do {

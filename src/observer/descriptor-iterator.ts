@@ -1,15 +1,18 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import * as bpf from '../syscall/bpf.js';
 import { close, Descriptors, read } from '../syscall/descriptor.js';
 import { SyscallError } from '../syscall/error.js';
 import { LICENSE } from './bpf-source.js';
 import { readBtf } from './bpf-types.js';
-import { descriptorProgram, descriptorTypes, ROW_WORDS } from './descriptor-program.js';
+import { descriptorProgram, descriptorTypes } from './descriptor-program.js';
 import { CHUNK } from './sock-diag.js';
 import { UnavailableError } from './trace-source.js';
 
-/** PROC_PID_INIT_INO in linux/proc_fs.h: the pid namespace whose numbers the kernel itself goes by. */
-const FIRST_PID_NAMESPACE = 0xeffffffc;
+/** PROC_USER_INIT_INO, PROC_PID_INIT_INO in linux/proc_ns.h: where privileges and process numbers are the kernel's own. */
+const FIRST = { user: 0xeffffffd, pid: 0xeffffffc } as const;
+
+/** linux/capability.h */
+const [CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF] = [21n, 38n, 39n];
 
 /**
  * The descriptors of all processes that lead to a TCP socket or an epoll instance, told by a BPF program that the kernel runs
@@ -18,7 +21,8 @@ const FIRST_PID_NAMESPACE = 0xeffffffc;
  * Sees: what readlink of /proc/PID/fd shows, for every process. Blind to: descriptor tables in no task (SCM_RIGHTS, io_uring).
  * Costs: 25 ms to load, then 0.7 us a descriptor, where a readlink takes 3 us. The kernel holds each file while the program
  *   runs on it, for less than a microsecond: a close() at that very moment takes effect when it lets go.
- * Needs: CAP_BPF and CAP_PERFMON; CONFIG_DEBUG_INFO_BTF; Linux 5.11; the first pid namespace, of which its numbers are.
+ * Needs: CAP_BPF and CAP_PERFMON; CONFIG_DEBUG_INFO_BTF; Linux 5.11; the first user
+ *   and pid namespaces, of which its numbers are.
  * Clock: none. A walk is no snapshot: each row is as old as the moment it was read.
  * Source: kernel/bpf/task_iter.c.
  */
@@ -33,10 +37,7 @@ export class DescriptorIterator implements Disposable {
 
   /** Loads the program. Throws SyscallError or UnavailableError, and leaves nothing behind. */
   static open(): DescriptorIterator {
-    if (statSync('/proc/self/ns/pid').ino !== FIRST_PID_NAMESPACE) {
-      throw new UnavailableError('needs the first pid namespace');
-    }
-    askWhetherAllowed();
+    checkPrivilege();
     const types = descriptorTypes(readBtf());
     if (types === undefined) {
       throw new UnavailableError('the kernel does not tell its types (CONFIG_DEBUG_INFO_BTF)');
@@ -93,15 +94,17 @@ export class DescriptorIterator implements Disposable {
   }
 }
 
-/** Throws EPERM where programs of this type may not be loaded: to read the kernel's types first would be for nothing. */
-function askWhetherAllowed(): void {
-  try {
-    // It is attached to nothing, which is looked at after the privilege.
-    bpf.bpf_prog_load({
-      ...{ type: bpf.BPF_PROG_TYPE_TRACING, attachType: bpf.BPF_TRACE_ITER },
-      ...{ instructions: new Uint8Array(ROW_WORDS * 4), license: LICENSE },
-    });
-  } catch (error) {
-    if (error instanceof SyscallError && error.code === 'EPERM') throw error;
+/** Throws where a program would be refused: to read the kernel's types first would be for nothing. */
+function checkPrivilege(): void {
+  for (const [name, inode] of Object.entries(FIRST)) {
+    if (statSync(`/proc/self/ns/${name}`).ino !== inode) {
+      throw new UnavailableError(`needs the first ${name} namespace`);
+    }
+  }
+  const [, digits = '0'] =
+    /^CapEff:\s*([\da-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+  const has = (capability: bigint): boolean => ((BigInt(`0x${digits}`) >> capability) & 1n) === 1n;
+  if (!(has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)))) {
+    throw new UnavailableError('needs CAP_BPF and CAP_PERFMON');
   }
 }

@@ -1,7 +1,7 @@
 import { argumentError, checkDescriptor, checkObject } from '../syscall/argument.js';
 import { AF_NETLINK, NETLINK_SOCK_DIAG, SOCK_CLOEXEC, SOCK_RAW } from '../syscall/constants.js';
 import { close } from '../syscall/descriptor.js';
-import { ENOENT } from '../syscall/errno.js';
+import { ENOENT, ESTALE } from '../syscall/errno.js';
 import { SyscallError } from '../syscall/error.js';
 import { recv, send, socket } from '../syscall/socket.js';
 import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
@@ -9,6 +9,7 @@ import { checkEndpoint } from '../tcp/argument.js';
 import { encodeDump, encodeGet } from '../tcp/inet-diag.js';
 import { NetlinkCursor, NLMSG_ERROR } from '../tcp/netlink.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
+import { SocketExtract } from '../tcp/socket-view.js';
 import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
 
 /** Which sockets to list. */
@@ -26,6 +27,19 @@ export interface FourTuple {
   readonly local: Endpoint;
   readonly remote: Endpoint;
 }
+
+/** Which connection, and what of it. */
+export interface FindOptions {
+  /** TCP_INFO with it. */
+  readonly info?: boolean;
+  /** A row's cookie: no later connection of the same addresses. */
+  readonly cookie?: bigint;
+  /** Interface index for a socket bound to one. */
+  readonly interface?: number;
+}
+
+/** Room for one socket with everything that may be asked for. */
+const ANSWER = 4096;
 
 // The kernel fills messages up to the room that the receiver has shown, at most 32 KiB (netlink_dump()).
 export const CHUNK = 32768;
@@ -69,6 +83,21 @@ export class SockDiag implements Disposable {
    * says it. Throws SyscallError.
    */
   snapshot(options: SnapshotOptions = {}): SocketTable {
+    return this.#dump(options, (chunks) => new SocketTable(chunks()));
+  }
+
+  /** The same by what is asked of very many; nothing else is kept. Throws SyscallError. */
+  extract(options: SnapshotOptions = {}): SocketExtract {
+    return this.#dump(
+      options,
+      (chunks) => new SocketExtract(chunks(Buffer.allocUnsafeSlow(CHUNK))),
+    );
+  }
+
+  #dump<Table extends { readonly incomplete: readonly string[] }>(
+    options: SnapshotOptions,
+    make: (chunks: (reused?: Uint8Array) => Iterable<Uint8Array>) => Table,
+  ): Table {
     const { states, family, info = false } = checkedOptions(options);
     const request = {
       extensions: { info },
@@ -78,35 +107,40 @@ export class SockDiag implements Disposable {
     for (let attempt = 1; ; attempt++) {
       const sequence = ++this.#sequence;
       send(this.#fd, encodeDump({ ...request, sequence }));
-      const table = new SocketTable(this.#receive(sequence));
-      if (table.complete || attempt === ATTEMPTS) return table;
+      const table = make((reused) => this.#receive(sequence, reused));
+      if (table.incomplete.length === 0 || attempt === ATTEMPTS) return table;
     }
   }
 
-  /** One connection by its addresses, or undefined if the kernel has none (a listener on `local` is not one). */
-  find(tuple: FourTuple): SocketRow | undefined {
+  /**
+   * One connection by its addresses, or undefined if the kernel has none (a listener on `local` is not one), or another one
+   * than that of `cookie`.
+   */
+  find(tuple: FourTuple, options: FindOptions = {}): SocketRow | undefined {
     checkObject('tuple', '{local, remote}', tuple);
     const { local, remote } = tuple;
     checkEndpoint('local', local);
+    const { info = false, ...which } = options;
     const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
-    send(this.#fd, encodeGet({ family, local, remote, sequence }));
-    const bytes = new Uint8Array(CHUNK);
+    const extensions = { info };
+    send(this.#fd, encodeGet({ family, local, remote, sequence, extensions, ...which }));
+    const bytes = Buffer.allocUnsafeSlow(ANSWER);
     const answer = bytes.subarray(0, recv(this.#fd, bytes));
     const cursor = new NetlinkCursor(answer);
     if (!cursor.next()) throw new Error(`sock_diag: ${cursor.malformed ?? 'an empty answer'}`);
     if (cursor.type === NLMSG_ERROR) {
       const errno = cursor.errno();
-      if (errno === ENOENT) return undefined;
+      if (errno === ENOENT || errno === ESTALE) return undefined;
       throw new SyscallError('sock_diag', -errno, local);
     }
     const row = new SocketTable([answer], { dumps: 0 }).at(0);
     return row?.remote.port === remote.port ? row : undefined;
   }
 
-  /** The chunks of an answer as they come. Whoever takes them sees their end, and takes no more. */
-  *#receive(sequence: number): Generator<Uint8Array> {
-    let block = new Uint8Array(0);
+  /** The chunks of an answer as they come, all in `reused` if given. Whoever takes them sees their end, and takes no more. */
+  *#receive(sequence: number, reused?: Uint8Array): Generator<Uint8Array> {
+    let block = reused ?? new Uint8Array(0);
     for (;;) {
       if (block.length < CHUNK) block = Buffer.allocUnsafeSlow(BLOCK);
       const length = recv(this.#fd, block);
@@ -117,7 +151,7 @@ export class SockDiag implements Disposable {
       // What is left of an answer that nobody took to its end.
       if (first.sequence !== sequence) continue;
       if (first.type === NLMSG_ERROR) throw new SyscallError('sock_diag', -first.errno());
-      block = block.subarray((length + 7) & ~7);
+      if (reused === undefined) block = block.subarray((length + 7) & ~7);
       yield chunk;
     }
   }

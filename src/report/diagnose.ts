@@ -88,10 +88,10 @@ function groupsOf(sockets: readonly SocketReport[]): Group[] {
   const groups = new Map<string, Group>();
   let last: (Kind & { readonly group: Group }) | undefined;
   for (const socket of sockets) {
-    const { netns, cause, state, listener, remote } = socket;
-    const kind = { netns, cause, state, listener, address: remote?.address };
     // One follows another of the same group nearly always: no key has to be made then.
-    if (last === undefined || !isSame(last, kind)) {
+    if (last === undefined || !isOf(last, socket)) {
+      const { netns, cause, state, listener, remote } = socket;
+      const kind = { netns, cause, state, listener, address: remote?.address };
       const key = keyOf(kind);
       const group = groups.get(key) ?? { first: socket, sockets: [] };
       groups.set(key, group);
@@ -107,13 +107,13 @@ interface Kind extends Pick<SocketReport, 'netns' | 'cause' | 'state' | 'listene
   readonly address: string | undefined;
 }
 
-function isSame(a: Kind, b: Kind): boolean {
+function isOf(kind: Kind, socket: SocketReport): boolean {
   return (
-    a.cause === b.cause &&
-    a.state === b.state &&
-    a.netns === b.netns &&
-    a.address === b.address &&
-    a.listener === b.listener
+    kind.cause === socket.cause &&
+    kind.state === socket.state &&
+    kind.netns === socket.netns &&
+    kind.address === socket.remote?.address &&
+    kind.listener === socket.listener
   );
 }
 
@@ -124,7 +124,7 @@ function keyOf({ netns, cause, state, listener, address }: Kind): string {
 function groupText({ first, sockets }: Group, paint: Paint): string {
   const { state, listener, remote } = first;
   const via = listener === null ? '' : ` by listener ${formatEndpoint(listener)}`;
-  const ages = Float64Array.from(sockets, ({ ageMs }) => ageMs);
+  const ages = agesOf(sockets);
   const lines = [
     `    ${sockets.length} x ${state}${via}, remote ${remote?.address ?? 'unknown'}, ${agesText(ages)}\n`,
   ];
@@ -144,22 +144,31 @@ function groupText({ first, sockets }: Group, paint: Paint): string {
   return lines.join('');
 }
 
+function agesOf(sockets: readonly SocketReport[]): Float64Array {
+  const ages = new Float64Array(sockets.length);
+  for (let i = 0; i < ages.length; i++) ages[i] = sockets[i]?.ageMs ?? 0;
+  return ages;
+}
+
 /** Where the EXAMPLES greatest are, in descending order. To sort thousands for that would be felt. */
 function greatest(values: Float64Array): number[] {
   const best: number[] = [];
   const at = (index: number): number => values[index] ?? Number.NEGATIVE_INFINITY;
+  let least = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < values.length; index++) {
-    if (best.length === EXAMPLES && at(best[EXAMPLES - 1] ?? -1) >= at(index)) continue;
+    if ((values[index] as number) <= least) continue;
     const lesser = best.findIndex((each) => at(each) < at(index));
     best.splice(lesser < 0 ? best.length : lesser, 0, index);
     best.length = Math.min(best.length, EXAMPLES);
+    if (best.length === EXAMPLES) least = at(best[EXAMPLES - 1] ?? -1);
   }
   return best;
 }
 
 function agesText(ages: Float64Array): string {
   let [least, most] = [Number.POSITIVE_INFINITY, 0];
-  for (const ms of ages) {
+  for (let i = 0; i < ages.length; i++) {
+    const ms = ages[i] as number;
     if (ms < least) least = ms;
     if (ms > most) most = ms;
   }

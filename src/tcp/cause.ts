@@ -74,8 +74,13 @@ export function causeOf(facts: SocketFacts): CauseFound | undefined {
   return cause && { cause, evidence: evidenceOf(cause, facts) };
 }
 
+/** What the cause alone takes: of the holders, their number. */
+export interface CauseFacts extends Omit<SocketFacts, 'holders'> {
+  readonly holders: { readonly length: number };
+}
+
 /** The cause alone: its evidence takes longer to put into words than the cause to find. */
-export function causeName(facts: SocketFacts): Cause | undefined {
+export function causeName(facts: CauseFacts): Cause | undefined {
   const { inode, timer, retransmits = 0 } = facts;
   switch (facts.state) {
     case 'CLOSE_WAIT':
@@ -104,7 +109,7 @@ export function wasConnected({
   return (delivered ?? 0) > 0 || rttUs > 0 || bytesReceived > 0;
 }
 
-function closeWaitCause(facts: SocketFacts): Cause {
+function closeWaitCause(facts: CauseFacts): Cause {
   const { recvQ, sendQ, inode, sentBytes = 0 } = facts;
   if (inode === 0) return 'never-accepted';
   if (sendQ > 0 || sentBytes > 0) return 'still-sending';

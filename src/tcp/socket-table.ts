@@ -111,22 +111,7 @@ export class SocketTable implements Iterable<SocketRow> {
       const chunk = aligned(received);
       this.#chunks.push(chunk);
       this.#firstRows.push(this.#offsets.length);
-      const cursor = new NetlinkCursor(chunk);
-      while (cursor.next()) {
-        if ((cursor.flags & NLM_F_DUMP_INTR) !== 0) reasons.add('dump interrupted by changes');
-        if (cursor.type === SOCK_DIAG_BY_FAMILY || cursor.type === TCPDIAG_GETSOCK) {
-          if (cursor.end - cursor.offset >= INET_DIAG_MSG_SIZE) {
-            this.#offsets.push(cursor.offset);
-          } else {
-            reasons.add('socket message cut short');
-          }
-          continue;
-        }
-        if (cursor.type === NLMSG_DONE) done++;
-        const reason = controlMessage(cursor);
-        if (reason !== undefined) reasons.add(reason);
-      }
-      if (cursor.malformed !== undefined) reasons.add(cursor.malformed);
+      done += readChunk(chunk, this.#offsets, reasons);
       if (dumps > 0 && done >= dumps) break;
     }
     this.#firstRows.push(this.#offsets.length);
@@ -226,11 +211,6 @@ export class SocketTable implements Iterable<SocketRow> {
     }
   }
 
-  /** Visits the chunks, and where in each the messages of its rows start; see socket-view.ts. */
-  eachChunk(visit: (chunk: Uint8Array, starts: readonly number[]) => void): void {
-    this.#eachChunk((chunk, first, end) => visit(chunk, this.#offsets.slice(first, end)));
-  }
-
   #bytes(offset: number): Uint8Array {
     return this.#column(`u8@${offset}`, () => {
       const column = new Uint8Array(this.length);
@@ -291,6 +271,27 @@ export class SocketTable implements Iterable<SocketRow> {
     this.#columns.set(key, column);
     return column;
   }
+}
+
+/**
+ * Adds where each `struct inet_diag_msg` of a chunk starts, and why sockets may be missing; returns how many dumps end in it.
+ */
+export function readChunk(chunk: Uint8Array, starts: number[], reasons: Set<string>): number {
+  let done = 0;
+  const cursor = new NetlinkCursor(chunk);
+  while (cursor.next()) {
+    if ((cursor.flags & NLM_F_DUMP_INTR) !== 0) reasons.add('dump interrupted by changes');
+    if (cursor.type === SOCK_DIAG_BY_FAMILY || cursor.type === TCPDIAG_GETSOCK) {
+      if (cursor.end - cursor.offset >= INET_DIAG_MSG_SIZE) starts.push(cursor.offset);
+      else reasons.add('socket message cut short');
+      continue;
+    }
+    if (cursor.type === NLMSG_DONE) done++;
+    const reason = controlMessage(cursor);
+    if (reason !== undefined) reasons.add(reason);
+  }
+  if (cursor.malformed !== undefined) reasons.add(cursor.malformed);
+  return done;
 }
 
 /** What a message that is no socket says against the table; undefined where it says nothing. */
