@@ -2,13 +2,13 @@ import * as bpf from '../syscall/bpf.js';
 import * as sys from '../syscall/sys.js';
 import { SocketTable } from '../tcp/socket-table.js';
 import { stateMask } from '../tcp/states.js';
-import { LICENSE } from './bpf-source.js';
+import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { iteratorProgram } from './iterator-program.js';
 import { type SocketTypes, socketTypes, type TableTypes, tableTypes } from './iterator-types.js';
 import type { Availability } from './observer.js';
 import { CHUNK, connectionStates, familyNumber, type SnapshotOptions } from './sock-diag.js';
-import { UnavailableError } from './trace-source.js';
+import { UnavailableError } from './unavailable-error.js';
 
 /** Which sockets to list, and how. */
 export interface IteratorOptions extends Omit<SnapshotOptions, 'info'> {

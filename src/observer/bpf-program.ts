@@ -2,17 +2,17 @@ import { AF_INET6 } from '../tcp/address.js';
 import { bpfSample } from '../tcp/ring.js';
 import { portPlaces, type TracepointFormat } from '../tcp/tracepoint.js';
 import { Assembler, type Register, type Size } from './bpf-assembler.js';
+import {
+  BPF_FUNC_get_current_pid_tgid,
+  BPF_FUNC_get_smp_processor_id,
+  BPF_FUNC_ktime_get_ns,
+  BPF_FUNC_probe_read_kernel,
+  BPF_FUNC_ringbuf_reserve,
+  BPF_FUNC_ringbuf_submit,
+  BPF_FUNC_skc_to_tcp_sock,
+  BPF_RB_NO_WAKEUP,
+} from './bpf-helpers.js';
 import type { EndTypes, NetnsPath } from './bpf-types.js';
-
-/** BPF_FUNC_*: enum bpf_func_id in linux/bpf.h. */
-export const BPF_FUNC_ktime_get_ns = 5;
-export const BPF_FUNC_get_smp_processor_id = 8;
-export const BPF_FUNC_get_current_pid_tgid = 14;
-export const BPF_FUNC_probe_read_kernel = 113;
-export const BPF_FUNC_ringbuf_reserve = 131;
-export const BPF_FUNC_ringbuf_submit = 132;
-export const BPF_FUNC_skc_to_tcp_sock = 137;
-export const BPF_RB_NO_WAKEUP = 1;
 
 /** Which hits are wanted; all of them where a part is left out. */
 export interface HitFilter {

@@ -4,6 +4,7 @@ import { encodeTracepointAttributes, perf_event_open, perf_set_bpf } from '../sy
 import type { Btf } from '../tcp/btf.js';
 import { BPF_RINGBUF_BUSY_BIT, bpfRecordSize, decodeBpfRing, type Samples } from '../tcp/ring.js';
 import type { TracepointFormat } from '../tcp/tracepoint.js';
+import { LICENSE } from './bpf-helpers.js';
 import {
   type HitFilter,
   type ProgramContext,
@@ -23,10 +24,8 @@ import {
 } from './bpf-types.js';
 import { callProgram } from './call-program.js';
 import { resetProgram } from './reset-program.js';
-import { Holdings, onlineCpus, type TraceSource, UnavailableError } from './trace-source.js';
-
-/** Reading kernel memory, which the namespace takes, is for programs the kernel counts as GPL-compatible. */
-export const LICENSE = 'Dual MIT/GPL';
+import { Holdings, onlineCpus, type TraceSource } from './trace-source.js';
+import { UnavailableError } from './unavailable-error.js';
 
 /**
  * Tracepoints by a BPF program each, into one ring buffer that all CPUs write to in turn (bpf(2),

@@ -2,11 +2,11 @@ import { readFileSync, statSync } from 'node:fs';
 import * as bpf from '../syscall/bpf.js';
 import { close, Descriptors, read } from '../syscall/descriptor.js';
 import { SyscallError } from '../syscall/error.js';
-import { LICENSE } from './bpf-source.js';
+import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { descriptorProgram, descriptorTypes } from './descriptor-program.js';
 import { CHUNK } from './sock-diag.js';
-import { UnavailableError } from './trace-source.js';
+import { UnavailableError } from './unavailable-error.js';
 
 /** PROC_USER_INIT_INO, PROC_PID_INIT_INO in linux/proc_ns.h: where privileges and process numbers are the kernel's own. */
 const FIRST = { user: 0xeffffffd, pid: 0xeffffffc } as const;

@@ -1,12 +1,12 @@
 import { AF_INET, AF_INET6 } from '../tcp/address.js';
 import type { Btf } from '../tcp/btf.js';
 import { Assembler } from './bpf-assembler.js';
-import { BPF_FUNC_probe_read_kernel } from './bpf-program.js';
+import {
+  BPF_FUNC_probe_read_kernel,
+  BPF_FUNC_seq_write,
+  BPF_FUNC_sock_from_file,
+} from './bpf-helpers.js';
 import { whole } from './bpf-types.js';
-import { BPF_FUNC_seq_write } from './iterator-program.js';
-
-/** enum bpf_func_id in linux/bpf.h */
-const BPF_FUNC_sock_from_file = 162;
 
 /** include/linux/net.h, a header of the kernel alone. */
 const SOCK_STREAM = 1;

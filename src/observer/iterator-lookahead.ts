@@ -1,5 +1,5 @@
 import type { Assembler } from './bpf-assembler.js';
-import { BPF_FUNC_probe_read_kernel } from './bpf-program.js';
+import { BPF_FUNC_probe_read_kernel } from './bpf-helpers.js';
 import type { SocketTypes, TableTypes } from './iterator-types.js';
 
 /** How many buckets of the hash table are looked at together: their heads have to fit on the stack. */

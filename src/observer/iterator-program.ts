@@ -8,16 +8,17 @@ import {
 import { NLMSGHDR_SIZE } from '../tcp/netlink.js';
 import { stateNumber } from '../tcp/states.js';
 import { Assembler, type Register, type Size } from './bpf-assembler.js';
-import { BPF_FUNC_probe_read_kernel, BPF_FUNC_skc_to_tcp_sock } from './bpf-program.js';
+import {
+  BPF_FUNC_get_socket_cookie,
+  BPF_FUNC_jiffies64,
+  BPF_FUNC_probe_read_kernel,
+  BPF_FUNC_seq_write,
+  BPF_FUNC_skc_to_tcp_request_sock,
+  BPF_FUNC_skc_to_tcp_sock,
+  BPF_FUNC_skc_to_tcp_timewait_sock,
+} from './bpf-helpers.js';
 import { type LookAhead, lookAhead } from './iterator-lookahead.js';
 import type { SocketTypes } from './iterator-types.js';
-
-/** BPF_FUNC_*: enum bpf_func_id in linux/bpf.h. */
-export const BPF_FUNC_get_socket_cookie = 46;
-export const BPF_FUNC_jiffies64 = 118;
-export const BPF_FUNC_seq_write = 127;
-export const BPF_FUNC_skc_to_tcp_timewait_sock = 138;
-export const BPF_FUNC_skc_to_tcp_request_sock = 139;
 
 /** What a socket's timer runs for: net/inet_connection_sock.h, a header of the kernel alone. */
 const icskTime = { retransmission: 1, zeroWindowProbe: 3, lossProbe: 5, reordering: 6 } as const;

@@ -4,7 +4,8 @@ import { CLOCK_MONOTONIC, read, SyscallError } from '../syscall/sys.js';
 import { decodePerfRing, type Samples } from '../tcp/ring.js';
 import { portPlaces, type TracepointFormat } from '../tcp/tracepoint.js';
 import type { HitFilter } from './bpf-program.js';
-import { Holdings, onlineCpus, type TraceSource, UnavailableError } from './trace-source.js';
+import { Holdings, onlineCpus, type TraceSource } from './trace-source.js';
+import { UnavailableError } from './unavailable-error.js';
 
 const SAMPLE_TYPE =
   perf.PERF_SAMPLE_TID | perf.PERF_SAMPLE_TIME | perf.PERF_SAMPLE_CPU | perf.PERF_SAMPLE_RAW;

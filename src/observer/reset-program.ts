@@ -3,14 +3,8 @@ import { bpfSample } from '../tcp/ring.js';
 import { stateNumber } from '../tcp/states.js';
 import type { TracepointFormat } from '../tcp/tracepoint.js';
 import { Assembler, type Size } from './bpf-assembler.js';
-import {
-  BPF_FUNC_probe_read_kernel,
-  findNetns,
-  keepPorts,
-  type ProgramContext,
-  reserve,
-  submit,
-} from './bpf-program.js';
+import { BPF_FUNC_probe_read_kernel } from './bpf-helpers.js';
+import { findNetns, keepPorts, type ProgramContext, reserve, submit } from './bpf-program.js';
 import type { EndTypes, NetnsPath, PacketTypes } from './bpf-types.js';
 
 /** The frame below r10: 8 bytes that everybody uses; the tracepoint's arguments; both ends as sockaddrs. */

@@ -59,12 +59,6 @@ export class Holdings implements Disposable {
   }
 }
 
-/** Why an observer cannot run here, where no system call said so. */
-export class UnavailableError extends Error {
-  override readonly name = 'UnavailableError';
-  readonly code = 'ERR_UNAVAILABLE';
-}
-
 /** The numbers of the CPUs that are on. */
 export function onlineCpus(): number[] {
   const list = readFileSync('/sys/devices/system/cpu/online', 'latin1').trim();

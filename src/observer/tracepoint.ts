@@ -13,7 +13,8 @@ import {
 import { BpfSource } from './bpf-source.js';
 import type { Availability } from './observer.js';
 import { PerfSource } from './perf-source.js';
-import { type TraceSource, UnavailableError } from './trace-source.js';
+import type { TraceSource } from './trace-source.js';
+import { UnavailableError } from './unavailable-error.js';
 
 /** What every event tells. */
 interface Hit {

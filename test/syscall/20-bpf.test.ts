@@ -1,6 +1,5 @@
 import { Assembler } from '../../src/observer/bpf-assembler.js';
-import * as program from '../../src/observer/bpf-program.js';
-import * as iterator from '../../src/observer/iterator-program.js';
+import * as helpers from '../../src/observer/bpf-helpers.js';
 import * as bpf from '../../src/syscall/bpf.js';
 import { Mapping } from '../../src/syscall/mapping.js';
 import { pageSize } from '../../src/syscall/page-size.js';
@@ -30,7 +29,7 @@ const withBpf = noBpf === undefined ? test : test.skip;
 const note = noBpf === undefined ? '' : ` (skipped: ${noBpf})`;
 
 withCompiler(`every number of bpf.ts and of a program is the header's${noCompiler}`, (t) => {
-  const ours = { ...numbersOf(bpf), ...numbersOf(program), ...numbersOf(iterator) };
+  const ours = { ...numbersOf(bpf), ...numbersOf(helpers) };
   t.true(Object.keys(ours).length > 10);
   t.deepEqual(ours, valuesOf('linux/bpf.h', Object.keys(ours)));
   const misses = 'offsetof(struct bpf_prog_info, recursion_misses)';
@@ -64,7 +63,7 @@ withBpf(`reading kernel memory is not for a license that is not GPL-compatible${
       .add('r1', -8)
       .move('r2', 8)
       .move('r3', 0)
-      .call(program.BPF_FUNC_probe_read_kernel)
+      .call(helpers.BPF_FUNC_probe_read_kernel)
       .move('r0', 0)
       .exit();
   ownedBy(t).own(load(reads()));
