@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 
 /** What a process runs: which of the ways to look into it there are, and what its code has to change. */
 export type Runtime = 'node' | 'java' | 'python' | 'go' | 'native';
@@ -29,7 +29,18 @@ export function runtimeOf(pid: number): Runtime {
   const maps = readFileSync(`/proc/${pid}/maps`, 'latin1');
   const mapped = libraries.find(([pattern]) => pattern.test(maps));
   if (mapped !== undefined) return mapped[1];
-  return hasGoBuildInfo(`/proc/${pid}/exe`) ? 'go' : 'native';
+  return isGo(`/proc/${pid}/exe`) ? 'go' : 'native';
+}
+
+/** Answers by the file: many processes run the same one. */
+const known = new Map<string, boolean>();
+
+function isGo(path: string): boolean {
+  const { dev, ino, size, ctimeMs } = statSync(path);
+  const key = [dev, ino, size, ctimeMs].join();
+  const answer = known.get(key) ?? hasGoBuildInfo(path);
+  known.set(key, answer);
+  return answer;
 }
 
 // struct Elf64_Ehdr and Elf64_Shdr, elf(5).
