@@ -71,6 +71,7 @@ unsigned IoctlSize(unsigned long request) {
     case SIOCOUTQNSD:
     case SIOCATMARK:
     case FIONBIO:
+    case SIOCGSKNS:  // reads nothing, and writes nothing
       return sizeof(int);
     case SIOCGIFFLAGS:
     case SIOCSIFFLAGS:

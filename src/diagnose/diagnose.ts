@@ -21,8 +21,7 @@ const SETTLE_MS = 1000;
  * Finds the sockets of running processes that stay although their connection is over or half over, and says why.
  *
  * Sees: CLOSE_WAIT, held FIN_WAIT2, unanswered FINs, descriptors in CLOSE, with all their holders. Blind to: what no
- * process of this /proc holds; processes that may not be read, namespaces that only a descriptor or a socket keeps
- * (`incomplete` counts them). Costs: one pass over /proc, one
+ * process of this /proc holds; processes that may not be read (`incomplete` counts them). Costs: one pass over /proc, one
  * dump of sock_diag for each namespace, and up to `settleMs` of watching where something is young. Needs: nothing for
  * processes of one's own user; CAP_SYS_PTRACE for others, CAP_SYS_ADMIN for other namespaces. It reads and copies
  * descriptors for an instant; it stops, signals and writes to nobody unless `stacks` is asked for.
@@ -35,11 +34,20 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   const pids = options.pids && new Set(options.pids);
   using eyes = new Eyes();
   const missed = await openNamespaces(eyes, options);
-  const listeners = eyes.list();
-  const shown = eyes.look();
+  let listeners = eyes.list();
+  let shown = eyes.look();
   using iterator = await iteratorFor(eyes.listed);
   let census = new Census(iterator);
-  const ghosts = eyes.seekGhosts(census, pids);
+  let ghosts = eyes.seekGhosts(census, pids);
+  signal?.throwIfAborted();
+  // A namespace that no thread is in is found by a descriptor of it or of a socket in it. Once: where namespaces come and go
+  // all the time there would be no end.
+  if ((pids || options.all) && (await eyes.openHidden(census, pids))) {
+    listeners = eyes.list();
+    shown = eyes.look();
+    census = new Census(iterator);
+    ghosts = eyes.seekGhosts(census, pids);
+  }
 
   const isWanted = (suspect: Suspect): boolean => {
     const { ports, states } = options;
@@ -118,10 +126,14 @@ function remembered<T>(ask: (pid: number) => T): (pid: number) => T {
 }
 
 /** Opens what is to be looked at; returns why some of it cannot be. */
-async function openNamespaces(eyes: Eyes, { pids, all }: DiagnoseOptions): Promise<string[]> {
+async function openNamespaces(
+  eyes: Eyes,
+  { pids, all, signal }: DiagnoseOptions,
+): Promise<string[]> {
   if (pids === undefined) eyes.openOwn();
   const missed = new Set<string>();
   for (const pid of pids ?? (all ? numbersIn('/proc') : [])) {
+    signal?.throwIfAborted();
     const code = await openThreadsOf(pid, eyes, missed);
     if (pids !== undefined && isGone(code)) missed.add(`pid ${pid}: no such process`);
     else if (pids !== undefined && code !== '') missed.add(`pid ${pid}: ${refusal(code)}`);

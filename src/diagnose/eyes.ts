@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { codeOf, isGone } from '../observer/proc.js';
 import type { SocketDescriptor } from '../observer/process.js';
 import { type Census, netnsOf } from './census.js';
-import { findGhosts } from './ghost.js';
+import { findGhosts, openNetnsOf } from './ghost.js';
 import { Listeners } from './listeners.js';
 import { Namespace, type Suspect } from './namespace.js';
 
@@ -16,6 +16,12 @@ interface Haunted {
 /** To ask for one socket takes as long as that many of a dump. */
 const DEARER = 4;
 
+/** A socket in a namespace that is not looked at. */
+interface Hidden {
+  readonly pid: number;
+  readonly socket: SocketDescriptor;
+}
+
 /** What looks at the suspects of one or more network namespaces, as often as asked. */
 export class Eyes implements Disposable {
   readonly #namespaces = new Map<number, Namespace>();
@@ -25,10 +31,13 @@ export class Eyes implements Disposable {
   readonly #shown = new Map<Namespace, number>();
   readonly #incomplete = new Set<string>();
   readonly #haunted: Haunted[] = [];
+  /** A socket of each namespace that is not looked at, by the namespace's inode number. */
+  readonly #hidden = new Map<number, Hidden>();
+  readonly #strayed = new Set<string>();
 
   /** Why something may be missing from what was seen so far. */
   get incomplete(): string[] {
-    return [...this.#incomplete];
+    return [...this.#incomplete, ...this.#strayed];
   }
 
   /** Inode numbers of the namespaces looked at. */
@@ -54,8 +63,44 @@ export class Eyes implements Disposable {
   async openAt(path: string): Promise<void> {
     const inode = statSync(path).ino;
     if (this.#namespaces.has(inode)) return;
-    const namespace = inode === netnsOf('self') ? Namespace.own() : await Namespace.at(path);
-    // Its thread may have moved on between the two.
+    this.#add(inode === netnsOf('self') ? Namespace.own() : await Namespace.at(path));
+  }
+
+  /**
+   * Looks from now on also at the namespaces that no thread is in: those that a descriptor holds, which a census has met, or
+   * one of the sockets that seekGhosts() has met; only of `pids` if given. Returns whether there is one more.
+   */
+  async openHidden({ namespaces }: Census, pids?: ReadonlySet<number>): Promise<boolean> {
+    const before = this.#namespaces.size;
+    for (const [inode, { pid, path }] of namespaces) {
+      if (this.#namespaces.has(inode) || pids?.has(pid) === false) continue;
+      await this.#attempt(inode, () => this.openAt(path));
+    }
+    for (const [inode, { pid, socket }] of this.#hidden) {
+      if (this.#namespaces.has(inode)) continue;
+      await this.#attempt(inode, async () => {
+        const netns = openNetnsOf(pid, socket);
+        if (netns !== undefined) this.#add(await Namespace.of(netns));
+      });
+    }
+    this.#hidden.clear();
+    return this.#namespaces.size > before;
+  }
+
+  async #attempt(inode: number, open: () => Promise<void>): Promise<void> {
+    try {
+      await open();
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === '' || !(error instanceof Error)) throw error;
+      // The process, or its descriptor, went meanwhile.
+      if (isGone(code) || code === 'EBADF') return;
+      this.#incomplete.add(`the network namespace ${inode}: ${error.message}`);
+    }
+  }
+
+  #add(namespace: Namespace): void {
+    // A thread may have moved on between the look at its namespace and the opening of it.
     if (this.#namespaces.has(namespace.inode)) namespace[Symbol.dispose]();
     else this.#namespaces.set(namespace.inode, namespace);
   }
@@ -78,6 +123,8 @@ export class Eyes implements Disposable {
    */
   seekGhosts(census: Census, pids?: ReadonlySet<number>): Suspect[] {
     const ghosts: Suspect[] = [];
+    this.#haunted.length = 0;
+    this.#strayed.clear();
     const asked = new Set<number>();
     for (const [pid, sockets] of census.unlisted(this.#listed)) {
       if (pids !== undefined && !pids.has(pid)) continue;
@@ -87,14 +134,17 @@ export class Eyes implements Disposable {
       if (netns === undefined || !this.#namespaces.has(netns)) continue;
       const { suspects, strays, incomplete } = findGhosts(pid, netns, unasked);
       let elsewhere = 0;
-      for (const { inode, local, remote } of strays) {
-        const suspect = this.#namespaces.get(netns)?.find({ local, remote }, inode);
+      for (const { fd, inode, netns: home, tuple } of strays) {
+        const namespace = this.#namespaces.get(home);
+        if (namespace === undefined) this.#hidden.set(home, { pid, socket: { fd, inode } });
+        if (tuple === undefined) continue;
+        const suspect = namespace?.find(tuple, inode);
         if (suspect === undefined) elsewhere++;
         else ghosts.push(suspect);
       }
       if (elsewhere > 0) {
-        this.#incomplete.add(
-          `${elsewhere} sockets of pid ${pid} were closed meanwhile, or are in a network namespace that no thread is in`,
+        this.#strayed.add(
+          `${elsewhere} sockets of pid ${pid} were closed meanwhile, or are in a network namespace that was not looked at`,
         );
       }
       for (const reason of incomplete) this.#incomplete.add(reason);

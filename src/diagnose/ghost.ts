@@ -1,11 +1,13 @@
 import { fstatSync } from 'node:fs';
 import { codeOf } from '../observer/proc.js';
 import type { SocketDescriptor } from '../observer/process.js';
+import type { FourTuple } from '../observer/sock-diag.js';
 import { tcpInfo } from '../observer/tcp-info.js';
 import {
   AF_INET,
   AF_INET6,
   IPPROTO_TCP,
+  SIOCGSKNS,
   SIOCINQ,
   SIOCOUTQ,
   SO_COOKIE,
@@ -27,7 +29,7 @@ import { type Suspect, suspiciousStates } from './namespace.js';
 /** What looking for ghosts in one process came to. */
 export interface Ghosts {
   readonly suspects: Suspect[];
-  /** Connections that are half over: they are in a table of the kernel, and no dump has shown them. */
+  /** Sockets that are in a table of the kernel, and no dump has shown them. */
   readonly strays: Stray[];
   /** Why some of its descriptors could not be looked at. */
   readonly incomplete: string[];
@@ -35,9 +37,12 @@ export interface Ghosts {
 
 /** A socket by what finds it again. */
 export interface Stray {
+  readonly fd: number;
   readonly inode: number;
-  readonly local: Endpoint;
-  readonly remote: Endpoint;
+  /** The inode number of its own network namespace, which need not be its process's. */
+  readonly netns: number;
+  /** Its addresses, if its connection is half over. */
+  readonly tuple?: FourTuple;
 }
 
 // sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6): SO_PEERNAME wants no more room than the address takes.
@@ -101,10 +106,12 @@ function ghostAt(
     if (getsockopt(copy, SOL_SOCKET, SO_PROTOCOL) !== IPPROTO_TCP) return;
     const info = tcpInfo(copy);
     const remote = peerOf(copy);
-    if (remote !== undefined && (suspiciousStates as readonly unknown[]).includes(info.state)) {
-      return { inode, local: getsockname(copy), remote };
+    if (info.state !== 'CLOSE') {
+      const isOver = (suspiciousStates as readonly unknown[]).includes(info.state);
+      const tuple = remote && isOver ? { local: getsockname(copy), remote } : undefined;
+      return { fd, inode, netns: netnsOfSocket(copy) ?? netns, ...(tuple && { tuple }) };
     }
-    if (info.state !== 'CLOSE' || !wasConnected(info)) return;
+    if (!wasConnected(info)) return;
     return {
       netns,
       state: 'CLOSE',
@@ -122,6 +129,33 @@ function ghostAt(
   } finally {
     close(copy);
   }
+}
+
+/** The inode number of a socket's network namespace; undefined where CAP_NET_ADMIN in it is missing. */
+function netnsOfSocket(fd: number): number | undefined {
+  let netns: number;
+  try {
+    netns = ioctl(fd, SIOCGSKNS, new Uint8Array(4));
+  } catch (error) {
+    if (codeOf(error) !== 'EPERM') throw error;
+    return undefined;
+  }
+  try {
+    return fstatSync(netns).ino;
+  } finally {
+    close(netns);
+  }
+}
+
+/**
+ * Opens the network namespace of a process's socket, by a copy of its descriptor that is closed again at once; undefined if the
+ * descriptor leads elsewhere by now. The caller closes it. Throws SyscallError.
+ */
+export function openNetnsOf(pid: number, { fd, inode }: SocketDescriptor): number | undefined {
+  using owned = new Descriptors();
+  const copy = owned.own(pidfd_getfd(owned.own(pidfd_open(pid)), fd));
+  if (fstatSync(copy).ino !== inode) return undefined;
+  return ioctl(copy, SIOCGSKNS, new Uint8Array(4));
 }
 
 function cookieOf(fd: number): bigint {

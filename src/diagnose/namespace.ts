@@ -85,7 +85,11 @@ export class Namespace implements Disposable {
    * EACCES (open), EPERM (setns) where CAP_SYS_ADMIN is missing.
    */
   static async at(path: string): Promise<Namespace> {
-    const netns = open(path, O_RDONLY | O_CLOEXEC);
+    return Namespace.of(open(path, O_RDONLY | O_CLOEXEC));
+  }
+
+  /** The same of a descriptor of a namespace, which is closed. */
+  static async of(netns: number): Promise<Namespace> {
     try {
       const { Actor } = await import('../syscall/actor.js');
       await using actor = await Actor.start({ name: 'netns', netns });

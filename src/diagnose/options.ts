@@ -8,7 +8,7 @@ export interface DiagnoseOptions {
   readonly ports?: readonly number[];
   /** Only sockets in these states. */
   readonly states?: readonly TcpStateName[];
-  /** Every network namespace that a thread of a visible process is in, or that is mounted where we can see it. */
+  /** Every network namespace that a visible process is in or holds a descriptor or a socket of, or that is mounted in sight. */
   readonly all?: boolean;
   /** How long a socket must have stayed as it is, to tell a leak from a program at work. Default 1000. */
   readonly settleMs?: number;

@@ -394,6 +394,7 @@ export const SIOCINQ: number = macro('SIOCINQ');
 export const SIOCOUTQ: number = macro('SIOCOUTQ');
 export const SIOCOUTQNSD: number = macro('SIOCOUTQNSD');
 export const SIOCATMARK: number = macro('SIOCATMARK');
+export const SIOCGSKNS: number = macro('SIOCGSKNS');
 export const FIONBIO: number = macro('FIONBIO');
 export const FIONREAD: number = macro('FIONREAD');
 export const SIOCGIFFLAGS: number = macro('SIOCGIFFLAGS');

@@ -100,7 +100,7 @@ const ioctlBytes = define<[fd: number, request: number, argument?: Uint8Array], 
 /**
  * `int ioctl(int fd, unsigned long request, int *argument)`: the int of SIOCINQ (bytes not yet read), SIOCOUTQ (bytes not
  * yet acknowledged), SIOCOUTQNSD (bytes not yet sent). With `argument`, its bytes are read and written, and the result
- * is the kernel's. Requests whose argument's size is not known here are refused with a RangeError.
+ * is the kernel's: of SIOCGSKNS, a descriptor of the socket's network namespace, the caller's to close. Requests whose argument's size is not known here are refused with a RangeError.
  */
 export const ioctl = choose<[fd: number, request: number, argument?: Uint8Array], number>(
   'ioctl',

@@ -1,8 +1,11 @@
 /** Sockets in network namespaces that the main thread of their process is not in. */
+import { fstatSync } from 'node:fs';
+import { netnsOf } from '../../src/diagnose/census.js';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import { mountsIn } from '../../src/diagnose/mounts.js';
+import * as sys from '../../src/syscall/sys.js';
 import { Program } from '../driver/programs.js';
-import { test } from '../fixture/descriptors.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
 import { noNamespace, noTool, testUnless } from '../world/ability.js';
 
 const LEAK = `
@@ -31,7 +34,9 @@ threading.Thread(target=stay).start()
 
 const NOWHERE = `${LEAK}
 home = os.open('/proc/self/ns/net', os.O_RDONLY)
-leak()
+if sys.argv[1] == 'socket': leak()
+elif libc.unshare(CLONE_NEWNET) != 0: raise OSError(ctypes.get_errno(), 'unshare')
+else: kept.append(os.open('/proc/self/ns/net', os.O_RDONLY))
 if libc.setns(home, CLONE_NEWNET) != 0: raise OSError(ctypes.get_errno(), 'setns')
 print('back', flush=True)
 sys.stdin.read()
@@ -49,18 +54,37 @@ testUnless(missing, 'a thread in a namespace of its own: found by its process', 
   t.true(all.sockets.some(({ pid }) => pid === program.pid));
 });
 
-testUnless(
-  missing,
-  'a namespace that no thread is in any more: what is missed is said',
-  async (t) => {
-    const program = new Program(t, ['python3', '-c', NOWHERE]);
-    await program.shows('stdout', /^back\n/m);
-    const { sockets, incomplete } = await diagnose({ pids: [program.pid], settleMs: 100 });
-    t.deepEqual(sockets, []);
-    const says = `^1 sockets of pid ${program.pid} .* in a network namespace that no thread is in$`;
-    t.regex(incomplete.join('\n'), new RegExp(says, 'm'));
-  },
-);
+testUnless(missing, 'a namespace that only its sockets keep: found by them', async (t) => {
+  const program = new Program(t, ['python3', '-c', NOWHERE, 'socket']);
+  await program.shows('stdout', /^back\n/m);
+  const { pid } = program;
+  for (const where of [{ pids: [pid] }, { all: true }]) {
+    const { sockets, namespaces } = await diagnose({ ...where, settleMs: 100 });
+    const [found, ...more] = sockets.filter((each) => each.pid === pid);
+    t.deepEqual(more, []);
+    t.is(found?.cause, 'not-closed');
+    t.not(found?.netns, netnsOf(pid));
+    t.true(namespaces.includes(found?.netns ?? 0));
+  }
+  const { incomplete, sufficient } = await diagnose({ settleMs: 100, states: ['CLOSE_WAIT'] });
+  t.regex(incomplete.join('\n'), new RegExp(`^1 sockets of pid ${pid} .* not looked at$`, 'm'));
+  t.false(sufficient);
+});
+
+testUnless(missing, 'a namespace that only a descriptor keeps: looked at as well', async (t) => {
+  const program = new Program(t, ['python3', '-c', NOWHERE, 'descriptor']);
+  await program.shows('stdout', /^back\n/m);
+  const { namespaces } = await diagnose({ pids: [program.pid], settleMs: 100 });
+  t.is(namespaces.length, 2);
+});
+
+test('the namespace of a socket: its own, by ioctl()', (t) => {
+  const owned = ownedBy(t);
+  const socket = owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM));
+  const ask = () => owned.own(sys.ioctl(socket, sys.SIOCGSKNS, new Uint8Array(4)));
+  if (noNamespace === undefined) t.is(fstatSync(ask()).ino, netnsOf(process.pid));
+  else t.throws(ask, { code: 'EPERM' });
+});
 
 for (const [name, mountinfo, paths] of [
   ['nothing', '', []],
