@@ -185,7 +185,9 @@ function withoutClosed(found: readonly Finding[], eyes: Eyes): readonly Finding[
 
 function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[]): string[] {
   const reasons: string[] = [];
-  const unclaimed = sockets.filter(({ pid }) => pid === null).length;
+  const unclaimed = sockets.filter(
+    ({ pid, inode, cause }) => pid === null && (inode !== 0 || cause === 'never-accepted'),
+  ).length;
   const effect = unclaimed === 0 ? '' : `; ${unclaimed} sockets are listed without a holder`;
   const byCode = new Map<string, number>();
   for (const code of refused.values()) byCode.set(code, (byCode.get(code) ?? 0) + 1);
@@ -196,6 +198,11 @@ function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[
   }
   if (hidden) {
     reasons.push(`processes of other users are hidden (/proc is mounted with hidepid)${effect}`);
+  }
+  if (unclaimed > 0 && reasons.length === 0) {
+    reasons.push(
+      `${unclaimed} sockets are listed without a holder: the kernel's own, in flight over a Unix socket, in the table of a single thread, with io_uring only, or of a process outside this pid namespace`,
+    );
   }
   return reasons;
 }

@@ -133,18 +133,24 @@ export class Eyes implements Disposable {
       const netns = netnsIfThere(pid);
       if (netns === undefined || !this.#namespaces.has(netns)) continue;
       const { suspects, strays, incomplete } = findGhosts(pid, netns, unasked);
-      let elsewhere = 0;
+      let [elsewhere, unknown] = [0, 0];
       for (const { fd, inode, netns: home, tuple } of strays) {
-        const namespace = this.#namespaces.get(home);
-        if (namespace === undefined) this.#hidden.set(home, { pid, socket: { fd, inode } });
-        if (tuple === undefined) continue;
-        const suspect = namespace?.find(tuple, inode);
-        if (suspect === undefined) elsewhere++;
-        else ghosts.push(suspect);
+        const namespace = this.#namespaces.get(home ?? netns);
+        if (home !== undefined && namespace === undefined) {
+          this.#hidden.set(home, { pid, socket: { fd, inode } });
+          if (tuple !== undefined) elsewhere++;
+        }
+        const suspect = tuple && namespace?.find(tuple, inode);
+        if (suspect !== undefined) ghosts.push(suspect);
+        else if (tuple !== undefined && home === undefined) unknown++;
       }
+      const of = `sockets of pid ${pid}`;
       if (elsewhere > 0) {
+        this.#strayed.add(`${elsewhere} ${of} are in a network namespace that was not looked at`);
+      }
+      if (unknown > 0) {
         this.#strayed.add(
-          `${elsewhere} sockets of pid ${pid} were closed meanwhile, or are in a network namespace that was not looked at`,
+          `${unknown} ${of} were closed meanwhile, or are in a network namespace that was not looked at`,
         );
       }
       for (const reason of incomplete) this.#incomplete.add(reason);

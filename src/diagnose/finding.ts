@@ -1,13 +1,15 @@
 import type { Endpoint } from '../tcp/address.js';
 import { type Cause, causeName, evidenceOf, isLeak, type SocketFacts } from '../tcp/cause.js';
+import type { TcpInfo } from '../tcp/info.js';
 import type { TimerName } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
+import { activityOf } from './activity.js';
 import { adviceFor } from './advice.js';
 import type { Census, HeldBy } from './census.js';
 import type { Interest, Watch } from './interest.js';
 import type { Listener, Listeners } from './listeners.js';
 import type { Suspect } from './namespace.js';
-import type { ProcessReport, ThreadReport } from './process.js';
+import type { ProcessReport } from './process.js';
 import type { HolderReport, SocketReport } from './record.js';
 import type { Runtime } from './runtime.js';
 import { ageMsOf, ageOf, type Watched } from './settle.js';
@@ -125,24 +127,20 @@ export class Finding implements SocketReport, SocketFacts {
   }
 
   get evidence(): string[] {
-    const { cause, state, pid, fd, watches } = this;
+    const { cause, state, fd, watches } = this;
     const all = evidenceOf(cause, this);
     if (cause === 'never-accepted') all.push(queueText(this.#listener));
     const silentMs = state === 'CLOSE' ? this.suspect.info?.lastAckRecvMs : undefined;
     if (silentMs !== undefined) {
       all.push(`the last ACK came ${silentMs} ms ago; when the connection ended is not kept`);
     }
-    const threads = this.#process?.threads;
-    if (fd !== null && threads !== undefined) {
-      all.push(...callsOn(fd, threads));
-      if (cause === 'never-accepted' && !threads.some(isAccepting)) {
-        all.push(`no thread of pid ${pid} waits in accept()`);
-      }
-    }
-    const what = cause === 'never-accepted' ? 'the listener' : 'the descriptor';
-    if (watches?.length === 0) all.push(`no event loop of the process watches ${what}`);
-    for (const { epfd, events } of watches ?? []) {
-      all.push(`an event loop (epoll ${epfd}) watches ${what} for ${events}`);
+    all.push(...dataText(state, this.#suspect.info));
+    const process = this.#process;
+    if (fd !== null && process !== undefined) {
+      const isQueued = cause === 'never-accepted';
+      const what = isQueued ? 'the listener' : 'the descriptor';
+      const isAwaited = isQueued || cause === 'eof-unread';
+      all.push(...activityOf(process, { fd, watches, what, isAwaited }));
     }
     return all;
   }
@@ -268,12 +266,12 @@ function queueText(listener: Listener | undefined): string {
   return `${listener.queued} connections wait at the listener, ${listener.backlog} may`;
 }
 
-function callsOn(fd: number, threads: readonly ThreadReport[]): string[] {
-  return threads
-    .filter((thread) => thread.fd === fd)
-    .map(({ tid, call }) => `thread ${tid} waits in ${call}(${fd})`);
-}
-
-function isAccepting({ call }: ThreadReport): boolean {
-  return call === 'accept' || call === 'accept4';
+/** A half-close in use that pauses for longer than anybody watched looks like none: only when it was last used tells. */
+function dataText(state: TcpState, info: TcpInfo | undefined): string[] {
+  if (info === undefined) return [];
+  const { bytesSent = 0, lastDataSentMs, bytesReceived = 0, lastDataRecvMs } = info;
+  if (state === 'CLOSE_WAIT' && bytesSent > 0)
+    return [`data was last sent ${lastDataSentMs} ms ago`];
+  if (state !== 'FIN_WAIT2' || bytesReceived === 0) return [];
+  return [`data last came ${lastDataRecvMs} ms ago`];
 }

@@ -39,8 +39,8 @@ export interface Ghosts {
 export interface Stray {
   readonly fd: number;
   readonly inode: number;
-  /** The inode number of its own network namespace, which need not be its process's. */
-  readonly netns: number;
+  /** The inode number of its own network namespace, which need not be its process's; undefined if that is not told us. */
+  readonly netns: number | undefined;
   /** Its addresses, if its connection is half over. */
   readonly tuple?: FourTuple;
 }
@@ -109,7 +109,7 @@ function ghostAt(
     if (info.state !== 'CLOSE') {
       const isOver = (suspiciousStates as readonly unknown[]).includes(info.state);
       const tuple = remote && isOver ? { local: getsockname(copy), remote } : undefined;
-      return { fd, inode, netns: netnsOfSocket(copy) ?? netns, ...(tuple && { tuple }) };
+      return { fd, inode, netns: netnsOfSocket(copy), ...(tuple && { tuple }) };
     }
     if (!wasConnected(info)) return;
     return {

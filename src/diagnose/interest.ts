@@ -45,7 +45,8 @@ export function interestOf(pid: number, known?: EpollInstances): Interest | unde
     if (others === undefined) interest.set(inode, [watch]);
     else others.push(watch);
   }
-  return interest.size === 0 ? undefined : interest;
+  // Without inode numbers nothing can be said of any descriptor.
+  return interest.size === 0 && entries.length > 0 ? undefined : interest;
 }
 
 function eventsText(events: number): string {
