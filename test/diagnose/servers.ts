@@ -1,5 +1,8 @@
 /** Real servers that leak on purpose, in several languages, and a client that brings them there. */
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { Runtime } from '../../src/diagnose/runtime.js';
 import { snapshot } from '../../src/observer/sock-diag.js';
@@ -14,6 +17,8 @@ export interface Language {
   /** What diagnose() calls its processes. */
   readonly runtime: Runtime;
   readonly command: (t: ExecutionContext, cause: Cause) => string[];
+  /** Causes that no program in this language comes to by itself. */
+  readonly not?: readonly Cause[];
   /** Why there are none here. */
   readonly missing?: string | undefined;
 }
@@ -80,6 +85,88 @@ const server = createServer({ allowHalfOpen, pauseOnConnect: cause === 'eof-unre
 });
 `;
 
+const JAVA = `
+import java.net.*;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.nio.channels.ServerSocketChannel;
+public class Leaky {
+  public static void main(String[] args) throws Exception {
+    String cause = args[0];
+    ServerSocketChannel listener = ServerSocketChannel.open(StandardProtocolFamily.INET);
+    listener.bind(new InetSocketAddress("127.0.0.1", 0));
+    System.out.println("port " + listener.socket().getLocalPort());
+    if (!cause.equals("never-accepted")) {
+      SocketChannel connection = listener.accept();
+      ByteBuffer buffer = ByteBuffer.allocate(65536);
+      if (cause.equals("peer-never-closes")) connection.shutdownOutput();
+      else if (!cause.equals("eof-unread")) {
+        try { while (connection.read(buffer.clear()) >= 0) continue; }
+        catch (SocketException reset) { }
+      }
+      if (cause.equals("still-sending")) {
+        connection.configureBlocking(false);
+        while (connection.write(buffer.clear()) > 0) continue;
+      }
+    }
+    System.out.println("done");
+    System.in.read();
+  }
+}`;
+
+const RUST = `
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+extern "C" { fn fcntl(fd: i32, command: i32, ...) -> i32; }
+fn main() {
+    let cause = std::env::args().nth(1).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("port {}", listener.local_addr().unwrap().port());
+    let mut kept = Vec::new();
+    if cause != "never-accepted" {
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut buffer = [0u8; 65536];
+        if cause == "peer-never-closes" { connection.shutdown(Shutdown::Write).unwrap(); }
+        else if cause != "eof-unread" {
+            while let Ok(n) = connection.read(&mut buffer) { if n == 0 { break; } }
+        }
+        if cause == "still-sending" {
+            connection.set_nonblocking(true).unwrap();
+            while connection.write(&buffer).is_ok() {}
+        }
+        if cause == "shared-fd" {
+            // Without FD_CLOEXEC a program started later inherits it.
+            unsafe { fcntl(connection.as_raw_fd(), 2, 0); }
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().map(std::mem::forget).unwrap();
+        }
+        kept.push(connection);
+    }
+    println!("done");
+    std::io::stdin().read(&mut [0u8]).unwrap();
+}
+`;
+
+const compiledOnce = new Map<string, string>();
+
+/** Compiles a program by `command`, to which its file is given; returns its directory, which goes with this process. */
+function made(name: string, source: string, ...[compiler = '', ...args]: string[]): string {
+  const known = compiledOnce.get(name);
+  if (known !== undefined) return known;
+  const directory = mkdtempSync(join(tmpdir(), 'closewait-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, name);
+  writeFileSync(file, source);
+  const options = { cwd: directory, encoding: 'utf8' } as const;
+  const { status, stderr } = spawnSync(compiler, [...args, file], options);
+  if (status !== 0) throw new Error(`${compiler}: ${stderr}`);
+  compiledOnce.set(name, directory);
+  return directory;
+}
+
+const noRust = spawnSync('rustc', ['--version']).status === 0 ? undefined : 'no Rust compiler';
+const noJava = spawnSync('javac', ['--version']).status === 0 ? undefined : 'no Java compiler';
 const noCompiler = spawnSync('cc', ['--version']).status === 0 ? undefined : 'no C compiler';
 const noPython = spawnSync('python3', ['--version']).status === 0 ? undefined : 'no python3';
 
@@ -95,6 +182,26 @@ export const languages: readonly Language[] = [
     runtime: 'python',
     command: (_t, cause) => ['python3', '-c', PYTHON, cause],
     missing: noPython,
+  },
+  {
+    name: 'Java',
+    runtime: 'java',
+    command: (_t, cause) => {
+      const directory = made('Leaky.java', JAVA, 'javac', '-proc:none', '-d', '.');
+      return ['java', '-Xint', '-Xshare:auto', '-cp', directory, 'Leaky', cause];
+    },
+    // Java closes every other descriptor in the programs it starts, and has no dup().
+    not: ['shared-fd'],
+    missing: noJava,
+  },
+  {
+    name: 'Rust',
+    runtime: 'native',
+    command: (_t, cause) => {
+      const directory = made('leaky.rs', RUST, 'rustc', '--edition', '2021', '-o', 'leaky');
+      return [join(directory, 'leaky'), cause];
+    },
+    missing: noRust,
   },
   {
     name: 'Node',
