@@ -52,6 +52,12 @@ const byRuntime: Readonly<Record<Runtime, readonly string[]>> = {
   native: ['eu-stack', 'gdb'],
 };
 
+/** What shows the frames of the program, where gdb and eu-stack show those of what runs it. */
+const ownMeans: Partial<Readonly<Record<Runtime, readonly string[]>>> = {
+  java: ['jcmd', 'jstack'],
+  python: ['py-spy'],
+};
+
 const DEADLINE_MS = 30_000;
 const OUTPUT_LIMIT = 1 << 26;
 
@@ -113,6 +119,12 @@ export function stackPlan({ stacks = false, pids = [] }: DiagnoseOptions): strin
   return pids.flatMap((pid) => {
     const process = describe(pid);
     const tool = process && stackToolFor(process);
-    return tool ? [`\`${tool.command.join(' ')}\` for pid ${pid} ${tool.effect}`] : [];
+    if (tool === undefined) return [];
+    const own = process?.runtime && ownMeans[process.runtime];
+    const lack =
+      own === undefined || own.includes(tool.command[0])
+        ? ''
+        : `; it shows the interpreter's frames: for the program's own, install ${own.join(' or ')}`;
+    return [`\`${tool.command.join(' ')}\` for pid ${pid} ${tool.effect}${lack}`];
   });
 }

@@ -1,9 +1,9 @@
 /** `closewait diagnose` as its users start it: what is in sight, what is not, and the exit code. */
-import { chmodSync, cpSync, mkdirSync, symlinkSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { CLI, closewait, finished, PACKAGE } from '../cli/closewait.js';
-import { Program, scratch } from '../driver/programs.js';
+import { Program, scratch, whyNoTrace } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { noNamespace, noOtherUser, noTool, testUnless } from '../world/ability.js';
 import { languages, leaking } from './servers.js';
@@ -194,5 +194,30 @@ testUnless(
     t.regex(stacks.text ?? stacks.reason, /\bmain\b/);
     program.endInput();
     t.is(await program.end(), 0);
+  },
+);
+
+testUnless(
+  noCompiler ?? whyNoTrace(),
+  'nobody is signalled, traced or written to: what it calls, as strace sees it',
+  async (t) => {
+    const { program } = await leaking(t, ownedBy(t), C, 'not-closed');
+    const log = join(scratch(t), 'log');
+    const acts = [
+      ...['kill', 'tkill', 'tgkill', 'rt_sigqueueinfo', 'rt_tgsigqueueinfo', 'pidfd_send_signal'],
+      ...['ptrace', 'process_vm_writev', 'shutdown', 'setsockopt', 'connect', 'execve', 'openat'],
+    ];
+    const trace = ['strace', '-f', '-o', log, '-e', `trace=${acts.join()}`, '--'];
+    const diagnose = [process.execPath, CLI, 'diagnose', '--json', '--pid', String(program.pid)];
+    const { code, stderr } = finished([...trace, ...diagnose]);
+    t.is(code, 1, stderr);
+    const calls = readFileSync(log, 'utf8').match(/^\d+ +\w+\(.*/gm) ?? [];
+    t.true(calls.some((call) => call.includes(`openat(AT_FDCWD, "/proc/${program.pid}`)));
+    const acting = calls.filter((call) => {
+      if (/^\d+ +openat\(/.test(call)) return /"\/proc\/.*O_(WRONLY|RDWR)/.test(call);
+      return !/^\d+ +execve\(/.test(call);
+    });
+    t.deepEqual(acting, []);
+    t.is(calls.filter((call) => /^\d+ +execve\(.* = 0$/.test(call)).length, 1, 'node alone');
   },
 );

@@ -155,3 +155,23 @@ for (const { runtime, installed, tool } of [
     if (found !== undefined) t.true(found.command.includes('4242'));
   });
 }
+
+test('the plan names a tool, what it does, and what would show more', async (t) => {
+  const [own] = stackPlan({ stacks: true, pids: [process.pid] });
+  t.regex(own ?? '', /^`inspector \d+` for pid \d+ sends it SIGUSR1/);
+  t.notRegex(own ?? '', /install/);
+  t.deepEqual(stackPlan({ pids: [process.pid] }), []);
+  t.deepEqual(stackPlan({ stacks: true, pids: [2 ** 22 + 1] }), []);
+});
+
+testUnless(
+  noTool('python3') ?? noTool('gdb'),
+  "Python without py-spy: said that the frames are the interpreter's",
+  async (t) => {
+    const program = new Program(t, ['python3', '-c', 'print("up", flush=True); input()']);
+    await program.shows('stdout', /^up\n/m);
+    const [plan = ''] = stackPlan({ stacks: true, pids: [program.pid] });
+    if (noTool('py-spy') === undefined) t.notRegex(plan, /install/);
+    else t.regex(plan, /stops it by ptrace .*interpreter's frames: .* install py-spy$/);
+  },
+);
