@@ -1,4 +1,5 @@
 import { fstatSync } from 'node:fs';
+import { codeOf } from '../observer/proc.js';
 import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { tcpState } from '../observer/tcp-info.js';
 import { until } from '../observer/until.js';
@@ -47,8 +48,7 @@ export class CannotRelease extends Error {
  * Says which connection a descriptor of another process leads to. The copy it is read from (pidfd_getfd(2)) is closed again at
  * once: while there is one, the owner's close() sends no FIN.
  *
- * Needs: the same user, or CAP_SYS_PTRACE. Throws CannotRelease where it is no TCP connection, SyscallError where it cannot be
- * had.
+ * Needs: the same user, or CAP_SYS_PTRACE. Throws CannotRelease where it is no TCP connection or cannot be had.
  */
 export function findTarget(pid: number, fd: number): ReleaseTarget {
   using owned = new sys.Descriptors();
@@ -98,7 +98,18 @@ export async function releaseTarget(
 }
 
 function copyOf(pid: number, fd: number, owned: sys.Descriptors): number {
-  return owned.own(sys.pidfd_getfd(owned.own(sys.pidfd_open(pid)), fd));
+  try {
+    return owned.own(sys.pidfd_getfd(owned.own(sys.pidfd_open(pid)), fd));
+  } catch (error) {
+    // The kernel speaks of our descriptors; the user has named theirs.
+    const code = codeOf(error);
+    if (code === 'ESRCH') throw new CannotRelease(`no process ${pid}`);
+    if (code === 'EBADF') throw new CannotRelease(`pid ${pid} has no fd ${fd}`);
+    if (code !== 'EPERM') throw error;
+    throw new CannotRelease(
+      `EPERM: fd ${fd} of pid ${pid} may not be copied: it takes the same user and a dumpable process, or CAP_SYS_PTRACE`,
+    );
+  }
 }
 
 /** All descriptors that lead to a socket. */
