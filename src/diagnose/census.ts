@@ -1,8 +1,15 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
 import { ROW_WORDS } from '../observer/descriptor-program.js';
 import { type EpollInstances, isEventpoll } from '../observer/epoll.js';
-import { codeOf, isGone, numbersIn, ProcessDirectory, unlessGone } from '../observer/proc.js';
+import {
+  codeOf,
+  isGone,
+  numbersIn,
+  ProcessDirectory,
+  parseStat,
+  unlessGone,
+} from '../observer/proc.js';
 import { NOT_A_SOCKET, type SocketDescriptor, socketInode } from '../observer/process.js';
 import type { LinkBytes } from '../syscall/links.js';
 
@@ -78,6 +85,18 @@ export class Census {
       holders.push({ pid: rows[at + PID] as number, fd: rows[at + FD] as number });
     }
     return holders;
+  }
+
+  /** Whether a holder still is one: a child that was forked during the pass may have closed its copy since, or called exec. */
+  stillHolds({ pid, fd }: HeldBy, inode: number): boolean {
+    const task = this.#households.get(pid)?.task ?? '';
+    try {
+      return readlinkSync(`/proc/${pid}/${task}fd/${fd}`) === `socket:[${inode}]`;
+    } catch (error) {
+      const code = codeOf(error);
+      if (isGone(code) || code === 'EACCES' || code === 'EPERM') return false;
+      throw error;
+    }
   }
 
   /** The epoll instances of a process that holds sockets. */
@@ -229,6 +248,11 @@ function isNetns({ words, start, length }: LinkBytes): boolean {
 /** The network namespace of a process, as the inode number that ls -i and lsns show. Throws Node's own error. */
 export function netnsOf(pid: number | 'self'): number {
   return statSync(`/proc/${pid}/ns/net`).ino;
+}
+
+/** When a process began, in hundredths of a second since boot; undefined once it is gone. */
+export function startTicksOf(pid: number | 'self'): number | undefined {
+  return unlessGone(() => parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1')).startTicks);
 }
 
 /** The kernel's name for a process; undefined once it is gone. */

@@ -3,7 +3,7 @@ import { codeOf, isGone, numbersIn, unlessGone } from '../observer/proc.js';
 import { SyscallError } from '../syscall/error.js';
 import { isLeak } from '../tcp/cause.js';
 import type { TcpStateName } from '../tcp/states.js';
-import { Census } from './census.js';
+import { Census, startTicksOf } from './census.js';
 import { Eyes } from './eyes.js';
 import { Finding, keepersOf, type Surroundings } from './finding.js';
 import { interestOf } from './interest.js';
@@ -16,6 +16,8 @@ import { settle } from './settle.js';
 import { sourcesOf } from './source.js';
 
 const SETTLE_MS = 1000;
+/** What began a second before this process, or later, is looked at twice. */
+const YOUNG_TICKS = 100;
 
 /**
  * Finds the sockets of running processes that stay although their connection is over or half over, and says why.
@@ -68,8 +70,10 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   }
 
   const processOf = remembered(describe);
+  const youngTicks = (startTicksOf('self') ?? 0) - YOUNG_TICKS;
   const surroundings: Surroundings = {
     ...{ census, listeners, pids, processOf },
+    isYoung: remembered((pid) => (startTicksOf(pid) ?? youngTicks) >= youngTicks),
     interestOf: remembered((pid) => interestOf(pid, census.epollOf(pid))),
     sourcesOf: remembered(sourcesOf),
   };
@@ -175,7 +179,7 @@ async function openThreadsOf(pid: number, eyes: Eyes, missed: Set<string>): Prom
 
 /** Leaves out sockets that no holder was found for and that are gone by now: they were closed between look and census. */
 function withoutClosed(found: readonly Finding[], eyes: Eyes): readonly Finding[] {
-  const unclaimed = new Set(found.filter(({ pid, inode }) => pid === null && inode !== 0));
+  const unclaimed = new Set(found.filter(isUnclaimed));
   if (unclaimed.size === 0) return found;
   const now = new Set(
     eyes.look([...unclaimed].map(({ suspect }) => suspect)).map(({ cookie }) => cookie),
@@ -183,11 +187,14 @@ function withoutClosed(found: readonly Finding[], eyes: Eyes): readonly Finding[
   return found.filter((each) => !unclaimed.has(each) || now.has(each.cookie));
 }
 
+/** Whether somebody ought to hold it, and nobody was seen to: an orphan is held by nobody. */
+function isUnclaimed({ pid, inode, cause }: SocketReport): boolean {
+  return pid === null && (inode !== 0 || cause === 'never-accepted');
+}
+
 function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[]): string[] {
   const reasons: string[] = [];
-  const unclaimed = sockets.filter(
-    ({ pid, inode, cause }) => pid === null && (inode !== 0 || cause === 'never-accepted'),
-  ).length;
+  const unclaimed = sockets.filter(isUnclaimed).length;
   const effect = unclaimed === 0 ? '' : `; ${unclaimed} sockets are listed without a holder`;
   const byCode = new Map<string, number>();
   for (const code of refused.values()) byCode.set(code, (byCode.get(code) ?? 0) + 1);

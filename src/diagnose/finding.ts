@@ -1,6 +1,5 @@
 import type { Endpoint } from '../tcp/address.js';
 import { type Cause, causeName, evidenceOf, isLeak, type SocketFacts } from '../tcp/cause.js';
-import type { TcpInfo } from '../tcp/info.js';
 import type { TimerName } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
 import { activityOf } from './activity.js';
@@ -24,6 +23,8 @@ export interface Surroundings {
   readonly pids: ReadonlySet<number> | undefined;
   /** What is known of a process; undefined once it is gone. */
   readonly processOf: (pid: number) => ProcessReport | undefined;
+  /** Whether it is so young that it may have been between fork() and exec() when /proc was read. */
+  readonly isYoung: (pid: number) => boolean;
   /** What its event loops watch; undefined if it has none, or none that can be seen. */
   readonly interestOf: (pid: number) => Interest | undefined;
   /** What its own record says of its sockets, where it keeps one. */
@@ -39,6 +40,16 @@ export function keepersOf(
   if (inode !== 0) return census.holdersOf(inode);
   if (suspect.state !== 'CLOSE_WAIT') return [];
   return listeners.of(suspect).flatMap((listener) => census.holdersOf(listener.inode));
+}
+
+/** Those that are still there. Of several one may be a child that has had its copies for an instant only. */
+function presentKeepers(suspect: Suspect, surroundings: Surroundings): readonly HeldBy[] {
+  const { census, isYoung } = surroundings;
+  const { inode } = suspect;
+  let keepers = keepersOf(suspect, surroundings);
+  if (!keepers.every(isThere, surroundings)) keepers = keepers.filter(isThere, surroundings);
+  if (keepers.length < 2 || inode === 0) return keepers;
+  return keepers.filter((each) => !isYoung(each.pid) || census.stillHolds(each, inode));
 }
 
 /**
@@ -77,10 +88,7 @@ export class Finding implements SocketReport, SocketFacts {
   static of(watched: Watched, surroundings: Surroundings): Finding | undefined {
     const { suspect, sentBytes } = watched;
     const { state, recvQ, sendQ, inode, timer, retransmits } = suspect;
-    const keepers = keepersOf(suspect, surroundings);
-    const holders = keepers.every(isThere, surroundings)
-      ? keepers
-      : keepers.filter(isThere, surroundings);
+    const holders = presentKeepers(suspect, surroundings);
     const facts = { state, recvQ, sendQ, inode, timer, retransmits, sentBytes, holders };
     const cause = causeName(facts);
     return cause && new Finding(watched, surroundings, holders, cause);
@@ -134,7 +142,7 @@ export class Finding implements SocketReport, SocketFacts {
     if (silentMs !== undefined) {
       all.push(`the last ACK came ${silentMs} ms ago; when the connection ended is not kept`);
     }
-    all.push(...dataText(state, this.#suspect.info));
+    all.push(...dataText(state, this.suspect.info));
     const process = this.#process;
     if (fd !== null && process !== undefined) {
       const isQueued = cause === 'never-accepted';
@@ -147,7 +155,7 @@ export class Finding implements SocketReport, SocketFacts {
 
   get holders(): HolderReport[] {
     const holders: HolderReport[] = [];
-    for (const { pid, fd } of keepersOf(this.suspect, this.#surroundings)) {
+    for (const { pid, fd } of presentKeepers(this.suspect, this.#surroundings)) {
       const comm = this.#surroundings.processOf(pid)?.comm;
       if (comm !== undefined) holders.push({ pid, fd, comm });
     }
@@ -267,7 +275,7 @@ function queueText(listener: Listener | undefined): string {
 }
 
 /** A half-close in use that pauses for longer than anybody watched looks like none: only when it was last used tells. */
-function dataText(state: TcpState, info: TcpInfo | undefined): string[] {
+function dataText(state: TcpState, info: Suspect['info']): string[] {
   if (info === undefined) return [];
   const { bytesSent = 0, lastDataSentMs, bytesReceived = 0, lastDataRecvMs } = info;
   if (state === 'CLOSE_WAIT' && bytesSent > 0)

@@ -81,16 +81,18 @@ export class ProcessDirectory implements Disposable {
 export interface Stat {
   readonly state: string;
   readonly hasMemory: boolean;
+  /** When it began, in hundredths of a second since boot (USER_HZ). */
+  readonly startTicks: number;
 }
 
 /** Parses /proc/PID/stat. */
 export function parseStat(line: string): Stat {
   // The name is the process's to choose, parentheses and spaces included: only the last ')' is the kernel's. The
-  // fields after it count from 3 in proc_pid_stat(5): state 3, vsize 23.
+  // fields after it count from 3 in proc_pid_stat(5): state 3, starttime 22, vsize 23.
   const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
-  const [state, size] = [fields[0], fields[20]];
+  const [state, start, size] = [fields[0], fields[19], fields[20]];
   if (state === undefined || size === undefined) throw new Error(`stat is cut short: ${line}`);
-  return { state, hasMemory: size !== '0' };
+  return { state, hasMemory: size !== '0', startTicks: Number(start) };
 }
 
 /** The entries of a directory that are numbers, in ascending order. */

@@ -12,6 +12,8 @@ const kept = [
   'bytesReceived',
   'bytesSent',
   'bytesRetrans',
+  'lastDataSentMs',
+  'lastDataRecvMs',
 ] as const satisfies readonly (keyof TcpInfoFields)[];
 
 /** Those numbers; undefined where the kernel did not return one. */
@@ -198,6 +200,8 @@ export class SocketView implements Omit<SocketRow, 'shutdown' | 'memory' | 'info
       bytesReceived: this.#told(2, 8),
       bytesSent: this.#told(3, 8),
       bytesRetrans: this.#told(4, 8),
+      lastDataSentMs: this.#told(5, 4),
+      lastDataRecvMs: this.#told(6, 4),
     };
   }
 

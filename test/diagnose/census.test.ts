@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Census } from '../../src/diagnose/census.js';
+import { Census, startTicksOf } from '../../src/diagnose/census.js';
 import { DescriptorIterator } from '../../src/observer/descriptor-iterator.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
@@ -96,3 +96,25 @@ for (const [how, asking, take] of [
     },
   );
 }
+
+test('a holder that has let go since is none: its number may lead to another socket by now', (t) => {
+  const owned = ownedBy(t);
+  const fd = owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM));
+  const copy = owned.own(sys.dup(fd));
+  const census = new Census();
+  const inode = inodeOf(census, fd);
+  const holds = () => census.holdersOf(inode).map((each) => census.stillHolds(each, inode));
+  t.deepEqual(holds(), [true, true]);
+  owned.close(copy);
+  t.deepEqual(holds(), [true, false]);
+  t.is(owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM)), copy);
+  t.deepEqual(holds(), [true, false]);
+  t.false(census.stillHolds({ pid: 2 ** 22 + 1, fd }, inode));
+});
+
+test('when a process began: init first, and never where there is none', (t) => {
+  const own = startTicksOf('self') ?? 0;
+  t.is(startTicksOf(process.pid), own);
+  t.true((startTicksOf(1) ?? own) <= own && own > 0);
+  t.is(startTicksOf(2 ** 22 + 1), undefined);
+});

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import { namesGoSection, type Runtime, runtimeOf } from '../../src/diagnose/runtime.js';
-import { stacksOf, stackToolFor } from '../../src/diagnose/stacks.js';
+import { stackPlan, stacksOf, stackToolFor } from '../../src/diagnose/stacks.js';
 import * as sys from '../../src/syscall/sys.js';
 import { Program, scratch } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';

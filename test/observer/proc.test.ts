@@ -8,23 +8,35 @@ const FIELDS = 'S 1 2 3 0 -1 4194304 5 0 0 0 6 7 0 0 20 0 1 0 8 9 10 18446744073
 const NO_MEMORY = 'Z 1 2 3 0 -1 4194316 5 0 0 0 6 7 0 0 20 0 1 0 8 0 0 18446744073709551615 0';
 
 const table: { name: string; line: string; expected: ReturnType<typeof parseStat> | RegExp }[] = [
-  { name: 'a name', line: `42 (cat) ${FIELDS}`, expected: { state: 'S', hasMemory: true } },
-  { name: 'no memory', line: `42 (cat) ${NO_MEMORY}`, expected: { state: 'Z', hasMemory: false } },
+  {
+    name: 'a name',
+    line: `42 (cat) ${FIELDS}`,
+    expected: { state: 'S', hasMemory: true, startTicks: 8 },
+  },
+  {
+    name: 'no memory',
+    line: `42 (cat) ${NO_MEMORY}`,
+    expected: { state: 'Z', hasMemory: false, startTicks: 8 },
+  },
   {
     name: 'a name with parentheses and spaces',
     line: `42 () R 1 (x) ${FIELDS}`,
-    expected: { state: 'S', hasMemory: true },
+    expected: { state: 'S', hasMemory: true, startTicks: 8 },
   },
   {
     name: 'a name with a line break',
     line: `42 (a\nb) ${FIELDS}\n`,
-    expected: { state: 'S', hasMemory: true },
+    expected: { state: 'S', hasMemory: true, startTicks: 8 },
   },
-  { name: 'an empty name', line: `42 () ${FIELDS}`, expected: { state: 'S', hasMemory: true } },
+  {
+    name: 'an empty name',
+    line: `42 () ${FIELDS}`,
+    expected: { state: 'S', hasMemory: true, startTicks: 8 },
+  },
   {
     name: 'more fields than there are today',
     line: `42 (cat) ${FIELDS} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29`,
-    expected: { state: 'S', hasMemory: true },
+    expected: { state: 'S', hasMemory: true, startTicks: 8 },
   },
   {
     name: 'cut before the size',
