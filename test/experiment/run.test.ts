@@ -314,6 +314,7 @@ inNamespace('the stage holds what a story expects against what it saw', async (t
     altered({
       path: { client: [], server: [] },
       segments: [],
+      expected: {},
       async run({ expect }) {
         expect('an answer', 42, 42);
         expect('another', { a: 1 }, { a: 2 });
