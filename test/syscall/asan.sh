@@ -24,11 +24,13 @@ flags='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-fr
 CFLAGS=$flags CXXFLAGS=$flags LDFLAGS=$flags npx node-gyp configure build --release --loglevel=error
 npx tsc
 
+# A Node that carries the sanitizers takes three times as long to start: two dozen at once outlive the tests' deadlines, so the
+# tests of a file go one after the other.
 preload="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)"
 common="detect_leaks=0:log_path=$copy/reports/report:log_exe_name=1"
 status=0
 env LD_PRELOAD="$preload" ASAN_OPTIONS="$common" UBSAN_OPTIONS="$common:print_stacktrace=1" \
-  node node_modules/ava/entrypoints/cli.mjs "$@" || status=$?
+  node node_modules/ava/entrypoints/cli.mjs --serial --timeout 10m "$@" || status=$?
 
 for report in "$copy"/reports/*; do
   [ -e "$report" ] || continue
