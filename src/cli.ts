@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // argv, exit codes, stdout. What a command needs is imported when it runs: `--help` should not wait for the rest.
 
+import { readFileSync } from 'node:fs';
 import { styleText } from 'node:util';
 import type { Io } from './command/command.js';
 import { CANNOT_RUN, CannotRun, USAGE, Usage } from './command/command.js';
@@ -80,6 +81,11 @@ async function programCommand(name: 'server' | 'client', argv: string[]): Promis
   return (await import('./driver/client.js')).runClient(argv);
 }
 
+function version(): string {
+  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
 async function main(argv: string[]): Promise<number> {
   const [first, ...rest] = argv;
   if (first === 'server' || first === 'client') return programCommand(first, rest);
@@ -93,6 +99,7 @@ async function main(argv: string[]): Promise<number> {
     };
   const program = new Command('closewait')
     .description('A lab for the life and death of TCP connections, on the real Linux kernel.')
+    .version(version(), '-V, --version', 'print the version')
     .exitOverride()
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText(

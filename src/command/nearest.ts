@@ -1,5 +1,5 @@
 /** The name that takes the fewest changes of a letter to be what was typed; undefined if that would be another word. */
-export function nearest(typed: string, names: readonly string[]): string | undefined {
+function nearest(typed: string, names: readonly string[]): string | undefined {
   const ranked = names
     .map((name) => ({ name, changes: changesBetween(typed.toLowerCase(), name.toLowerCase()) }))
     .sort((a, b) => a.changes - b.changes);

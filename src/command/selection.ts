@@ -102,7 +102,7 @@ export function tasksOf(scenarios: readonly Scenario[], selection: Selection): T
 }
 
 /** One of the catalogue. Throws Usage with the nearest name. */
-export function scenarioNamed(name: string): Scenario {
+function scenarioNamed(name: string): Scenario {
   const scenario = catalogue.find((each) => each.name === name);
   if (scenario !== undefined) return scenario;
   const near = suggestion(

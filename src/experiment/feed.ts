@@ -28,7 +28,7 @@ export interface FeedOwner {
 }
 
 /** A first-in, first-out list that stays sorted by time. */
-export class SortedQueue {
+class SortedQueue {
   #items: Sighting[] = [];
   #from = 0;
 

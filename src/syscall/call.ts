@@ -53,7 +53,7 @@ export function failure<A extends unknown[], R>(
 }
 
 /** The system call a row makes, by its C name. */
-export function syscallOf<A extends unknown[], R>(
+function syscallOf<A extends unknown[], R>(
   { syscall, name }: Call<A, R>,
   room: Uint8Array,
 ): string {

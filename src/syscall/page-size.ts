@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 /** linux/auxvec.h */
-export const AT_PAGESZ = 6n;
+const AT_PAGESZ = 6n;
 
 /** `sysconf(_SC_PAGESIZE)`: bytes of a page, which rings and their offsets are multiples of. */
 export function pageSize(): number {

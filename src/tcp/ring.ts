@@ -24,7 +24,7 @@ export interface Samples {
 /** Bits of the length of a record in a BPF ring buffer, and what it is rounded up to: linux/bpf.h. */
 export const BPF_RINGBUF_BUSY_BIT = 0x8000_0000;
 export const BPF_RINGBUF_DISCARD_BIT = 0x4000_0000;
-export const BPF_RINGBUF_HDR_SIZE = 8;
+const BPF_RINGBUF_HDR_SIZE = 8;
 
 /** The bytes a record takes in a BPF ring buffer, by the length in its header. */
 export function bpfRecordSize(length: number): number {

@@ -94,6 +94,12 @@ for (const command of ['', 'run', 'list', 'observers', 'states', 'diagnose', 'se
   });
 }
 
+test('--version is that of the package', (t) => {
+  const { version } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
+  const { code, stdout, stderr } = closewait('--version');
+  t.deepEqual({ code, stdout, stderr }, { code: 0, stdout: `${version}\n`, stderr: '' });
+});
+
 test('--help names every command and the exit codes', (t) => {
   const { stdout } = closewait('--help');
   for (const command of ['run', 'list', 'observers', 'states', 'diagnose', 'server', 'client']) {

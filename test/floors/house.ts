@@ -90,7 +90,7 @@ const TOKEN =
   /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[\s\S]|[^`\\])*`/g;
 
 /** Source without its comments; strings stay. */
-export function withoutComments(source: string): string {
+function withoutComments(source: string): string {
   return source.replace(TOKEN, (token) => (token.startsWith('/') ? '' : token));
 }
 

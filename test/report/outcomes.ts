@@ -9,7 +9,7 @@ const FILE = fileURLToPath(new URL('../../../test/fixture/close-wait-run.json', 
 const { record } = JSON.parse(readFileSync(FILE, 'utf8')) as { record: RunRecord };
 
 /** The run's outcome with something of its record replaced. */
-export function outcome(changes: Partial<RunRecord> = {}): Outcome {
+function outcome(changes: Partial<RunRecord> = {}): Outcome {
   const { family = 4, driver = 'raw' } = changes;
   return {
     task: { scenario: closeWait, driver, family },
