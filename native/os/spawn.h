@@ -10,8 +10,8 @@ namespace closewait::os {
 //
 // argv and envp are NUL-terminated strings laid end to end; a lone NUL stands for none. stdio holds
 // the three descriptors that become 0, 1 and 2. flags may hold CLONE_NEWUSER, in which the caller's
-// user and group become 0, CLONE_NEWNET and CLONE_NEWPID. The program gets SIGKILL when the calling thread ends
-// (PR_SET_PDEATHSIG), an empty signal mask and default signal actions.
+// user and group become 0, CLONE_NEWNET and CLONE_NEWPID. The program gets SIGKILL when the calling
+// thread ends (PR_SET_PDEATHSIG), an empty signal mask and default signal actions.
 //
 // Returns the pid and stores {pid, pidfd, 0} in child; or -errno and stores the step that failed
 // (a SpawnStep) in child[2].
