@@ -6,7 +6,13 @@ export type { Diagnosis, SocketReport } from './diagnose/record.js';
 export type { Source } from './diagnose/source-record.js';
 export { Watch, type WatchOptions } from './diagnose/watch.js';
 export type { GroupTick, ProcessTick, Tick } from './diagnose/watch-record.js';
-export { type FourTuple, type SnapshotOptions, SockDiag, snapshot } from './observer/sock-diag.js';
+export {
+  type FindOptions,
+  type FourTuple,
+  type SnapshotOptions,
+  SockDiag,
+  snapshot,
+} from './observer/sock-diag.js';
 export { TcpInfoReader, tcpInfo, tcpState } from './observer/tcp-info.js';
 export type { Endpoint } from './tcp/address.js';
 export type { TcpInfo, TcpInfoFields } from './tcp/info.js';

@@ -1,6 +1,7 @@
 // The second public door: what a scenario needs to be run, and what can watch it. Re-exports only.
 
 export type { ClientRole, DriverName, End, Role, ServerRole } from './driver/role.js';
+export type { Command } from './driver/running.js';
 export type {
   DepartureEvent,
   EnterEvent,
@@ -28,7 +29,6 @@ export type {
   Verdict,
 } from './experiment/record.js';
 export { type RunOptions, run } from './experiment/run.js';
-export type { Timeline } from './experiment/timeline.js';
 export { BpfIterator, type IteratorOptions } from './observer/bpf-iterator.js';
 export { Capture, type CaptureOptions, type Frame } from './observer/capture.js';
 export type { ClockStep } from './observer/clock-map.js';

@@ -16,12 +16,12 @@ import { witness } from '../driver/witness.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { hasIpv6 } from '../world/interfaces.js';
 import { privilege, type WorldKind } from '../world/world.js';
+import type { TimelineEvent } from './event.js';
 import { Eyes } from './eyes.js';
 import { Lab } from './lab.js';
 import { lenient, lenientStage } from './lenient.js';
 import { openPlace } from './place.js';
 import type { AppRecord, CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
-import type { Timeline } from './timeline.js';
 
 /** How to run a scenario. */
 export interface RunOptions {
@@ -41,7 +41,7 @@ export interface RunOptions {
   /** Called at each moment of the scenario, which goes on when it has resolved. */
   readonly onMoment?: (moment: Moment) => Promise<void>;
   /** Called before the story begins: `for await` of it gives each event as it gets its place, until the run ends. */
-  readonly onTimeline?: (timeline: Timeline) => void;
+  readonly onTimeline?: (timeline: AsyncIterable<TimelineEvent>) => void;
   /** False leaves out every observer that nobody waits for: the run should end the same. Left out: true. */
   readonly observed?: boolean;
 }

@@ -4,7 +4,6 @@ import { Program } from '../../src/driver/program.js';
 import type { TimelineEvent } from '../../src/experiment/event.js';
 import type { Moment, RunRecord } from '../../src/experiment/record.js';
 import { run } from '../../src/experiment/run.js';
-import type { Timeline } from '../../src/experiment/timeline.js';
 import { SockDiag } from '../../src/observer/sock-diag.js';
 import { TracepointObserver } from '../../src/observer/tracepoint.js';
 import { formatJson } from '../../src/report/json.js';
@@ -375,7 +374,7 @@ inNamespace('runs at the same time do not see each other', async (t) => {
 inNamespace('a run is told of while it goes on, all of it and nothing else', async (t) => {
   const live: TimelineEvent[] = [];
   let following: Promise<void> | undefined;
-  const follow = async (timeline: Timeline): Promise<void> => {
+  const follow = async (timeline: AsyncIterable<TimelineEvent>): Promise<void> => {
     for await (const event of timeline) live.push(event);
   };
   const { record } = await run(closeWait, {
