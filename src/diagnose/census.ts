@@ -46,8 +46,6 @@ const [PID, TID, FD, INODE] = [0, 1, 2, 3];
 export class Census {
   /** Processes that may not be read, by the errno that said so. */
   readonly refused = new Map<number, string>();
-  /** A descriptor of each network namespace that is held by one, by the namespace's inode number: pid, and path in /proc. */
-  readonly namespaces = new Map<number, { readonly pid: number; readonly path: string }>();
   /** Whether /proc hides the processes of others (mount option hidepid). */
   readonly hidden: boolean;
   readonly #households = new Map<number, Household>();
@@ -134,16 +132,13 @@ export class Census {
   #visit(pid: number): void {
     const first = this.#length;
     const epfds: number[] = [];
-    const netns: number[] = [];
     try {
       using process = new ProcessDirectory(pid);
       const task = process.eachDescriptor((fd, link) => {
         const inode = socketInode(link);
         if (inode !== NOT_A_SOCKET) this.#add(pid, fd, inode);
         else if (isEventpoll(link)) epfds.push(fd);
-        else if (isNetns(link)) netns.push(fd);
       });
-      for (const fd of netns) this.#note(pid, `/proc/${pid}/${task}fd/${fd}`);
       if (this.#length > first) {
         this.#households.set(pid, { pid, first, end: this.#length, epfds, task });
       }
@@ -185,12 +180,6 @@ export class Census {
       first = place;
     }
     for (const pid of orphaned) if (!this.#households.has(pid)) this.#visit(pid);
-  }
-
-  #note(pid: number, path: string): void {
-    const inode = unlessGone(() => statSync(path).ino);
-    if (inode !== undefined && !this.namespaces.has(inode))
-      this.namespaces.set(inode, { pid, path });
   }
 
   #add(pid: number, fd: number, inode: number): void {
@@ -243,6 +232,28 @@ const NET = 0x3a_74_65_6e;
 /** Whether the link of a descriptor is "net:[NUMBER]": a network namespace's (ns_get_name() in fs/nsfs.c). */
 function isNetns({ words, start, length }: LinkBytes): boolean {
   return length > 4 && words[start >> 2] === NET;
+}
+
+/** Paths in /proc of the network namespaces that these processes hold descriptors of, by inode number. */
+export function namespacesHeldBy(pids: Iterable<number>): Map<number, string> {
+  const paths = new Map<number, string>();
+  for (const pid of pids) {
+    const fds: number[] = [];
+    try {
+      using process = new ProcessDirectory(pid);
+      const task = process.eachDescriptor((fd, link) => {
+        if (isNetns(link)) fds.push(fd);
+      });
+      for (const path of fds.map((fd) => `/proc/${pid}/${task}fd/${fd}`)) {
+        const inode = unlessGone(() => statSync(path).ino);
+        if (inode !== undefined) paths.set(inode, path);
+      }
+    } catch (error) {
+      const code = codeOf(error);
+      if (!isGone(code) && code !== 'EACCES' && code !== 'EPERM') throw error;
+    }
+  }
+  return paths;
 }
 
 /** The network namespace of a process, as the inode number that ls -i and lsns show. Throws Node's own error. */

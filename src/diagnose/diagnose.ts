@@ -3,7 +3,7 @@ import { codeOf, isGone, numbersIn, unlessGone } from '../observer/proc.js';
 import { SyscallError } from '../syscall/error.js';
 import { isLeak } from '../tcp/cause.js';
 import type { TcpStateName } from '../tcp/states.js';
-import { Census, startTicksOf } from './census.js';
+import { Census, namespacesHeldBy, startTicksOf } from './census.js';
 import { Eyes } from './eyes.js';
 import { Finding, keepersOf, type Surroundings } from './finding.js';
 import { interestOf } from './interest.js';
@@ -44,7 +44,8 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   signal?.throwIfAborted();
   // A namespace that no thread is in is found by a descriptor of it or of a socket in it. Once: where namespaces come and go
   // all the time there would be no end.
-  if ((pids || options.all) && (await eyes.openHidden(census, pids))) {
+  const holders = pids ?? (options.all ? numbersIn('/proc') : undefined);
+  if (holders && (await eyes.openHidden(namespacesHeldBy(holders)))) {
     listeners = eyes.list();
     shown = eyes.look();
     census = new Census(iterator);

@@ -67,13 +67,13 @@ export class Eyes implements Disposable {
   }
 
   /**
-   * Looks from now on also at the namespaces that no thread is in: those that a descriptor holds, which a census has met, or
-   * one of the sockets that seekGhosts() has met; only of `pids` if given. Returns whether there is one more.
+   * Looks from now on also at the namespaces at these paths, by inode number, and at those of sockets that seekGhosts() has met
+   * outside of what is looked at. Returns whether there is one more.
    */
-  async openHidden({ namespaces }: Census, pids?: ReadonlySet<number>): Promise<boolean> {
+  async openHidden(namespaces: ReadonlyMap<number, string>): Promise<boolean> {
     const before = this.#namespaces.size;
-    for (const [inode, { pid, path }] of namespaces) {
-      if (this.#namespaces.has(inode) || pids?.has(pid) === false) continue;
+    for (const [inode, path] of namespaces) {
+      if (this.#namespaces.has(inode)) continue;
       await this.#attempt(inode, () => this.openAt(path));
     }
     for (const [inode, { pid, socket }] of this.#hidden) {

@@ -62,7 +62,8 @@ for (const { what, says, also = /^/, step = 1, skipped } of rows) {
   const run = skipped === undefined ? test.serial : test.serial.skip;
   const why = skipped === undefined ? '' : ` (skipped: ${skipped})`;
   run(`descriptors run out at any moment of: ${what}${why}`, (t) => {
-    const { status, stdout, stderr } = limited(128, EXHAUST, what, `${step}`);
+    // Enough for Node to load all modules at once; what is left of them is used up before anything is tried.
+    const { status, stdout, stderr } = limited(256, EXHAUST, what, `${step}`);
     t.is(stderr, '');
     t.is(status, 0, stdout);
     const tries = stdout
