@@ -7,8 +7,8 @@ import type { Timeline } from './timeline.js';
 
 /** How long no frame may come before the kernel is asked whether there is one. */
 const FOLLOW_MS = 20;
-/** Between a frame's time stamp and its place in the ring lies the kernel's receive queue. */
-const QUEUE_NS = 1_000_000n;
+/** Between a frame's time stamp and its place in the ring lies the kernel's receive queue, which a busy machine gets to late. */
+const QUEUE_NS = 20_000_000n;
 
 /** Where to capture. */
 export interface Tap {

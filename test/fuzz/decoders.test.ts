@@ -15,20 +15,23 @@ const DECODES =
 
 /** By module of src/: its targets; or why its bytes are no stranger's. */
 const modules: Record<string, readonly string[] | string> = {
+  'cli.ts': "the package's own manifest",
   'command/bench.ts': ['bench'],
   'command/leftovers.ts': 'numbers of the kernel, and a name that is taken as it is',
   'command/release.ts': 'the words of whoever runs the command',
   'command/scenario-file.ts': "the manifest and the stack of the user's own scenario",
   'command/watch.ts': 'the words of whoever runs the command',
   'diagnose/census.ts': 'a name, taken as it is',
+  'diagnose/elf.ts': ['executable'],
   'diagnose/frames.ts': ['inspector'],
   'diagnose/inspector.ts': ['inspector'],
   'diagnose/limits.ts': ['limits'],
   'diagnose/mounts.ts': ['mountinfo'],
-  'diagnose/runtime.ts': ['executable'],
+  'diagnose/runtime.ts': 'names, in which patterns are looked for',
   'diagnose/source.ts': ['record'],
   'driver/libuv-agent.ts': 'orders of the process that started it',
   'driver/libuv-program.ts': 'whatever is not a report ends the program: see libuv.test.ts',
+  'driver/processes.ts': 'numbers of the kernel, behind a name that is passed over',
   'driver/programs.ts': 'a number of the kernel',
   'driver/server.ts': 'a source of this package',
   'driver/teardown-cost.ts': 'a word of the kernel, taken as it is',
@@ -39,6 +42,8 @@ const modules: Record<string, readonly string[] | string> = {
   'experiment/bench-scale.ts': 'numbers of the kernel',
   'experiment/json-value.ts': 'what it has just written itself',
   'observer/bpf-types.ts': ['btf'],
+  'observer/descriptor-iterator.ts':
+    "rows of the package's own program, and a set of the process's own",
   'observer/epoll.ts': ['epoll'],
   'observer/proc.ts': ['stat'],
   'observer/process.ts': ['stat', 'socket link'],

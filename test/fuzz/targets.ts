@@ -1,8 +1,9 @@
 /** Everything that gives foreign bytes a meaning, and bytes to begin with. */
+
+import { namesGoSection } from '../../src/diagnose/elf.js';
 import { TextFrames } from '../../src/diagnose/frames.js';
 import { maxFrom } from '../../src/diagnose/limits.js';
 import { mountsIn } from '../../src/diagnose/mounts.js';
-import { namesGoSection } from '../../src/diagnose/runtime.js';
 import { decodeRecord } from '../../src/diagnose/source.js';
 import { parseBench } from '../../src/experiment/bench-compare.js';
 import { parseEpollInterest } from '../../src/observer/epoll.js';
