@@ -235,8 +235,10 @@ static void tear_down_own(const struct mode *mode, enum end end, int fd, struct 
 
 static inline int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static void serve(const struct mode *mode, int listener, struct shared *shared) {
+static void serve(const struct mode *mode, int listener, struct shared *shared, pid_t client) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) err(1, "prctl PR_SET_PDEATHSIG");
+  // It may have died before it was asked for a signal at that.
+  if (getppid() != client) _exit(1);
   for (;;) {
     await(&shared->connect);
     int fds[2] = {-1, accept_from(listener)};
@@ -284,9 +286,10 @@ static struct shared *share(const struct mode *mode, int listener) {
     if (sem_init(all[i], 1, 0) != 0) err(1, "sem_init");
   }
   if (signal(SIGCHLD, give_up) == SIG_ERR) err(1, "signal SIGCHLD");
+  pid_t client = getpid();
   pid_t child = fork();
   if (child < 0) err(1, "fork");
-  if (child == 0) serve(mode, listener, shared);
+  if (child == 0) serve(mode, listener, shared, client);
   return shared;
 }
 
