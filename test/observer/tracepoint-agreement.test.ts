@@ -11,7 +11,7 @@ import {
 } from '../../src/observer/tracepoint.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { type Family, families, listening, refusing, tcp } from '../fixture/sockets.js';
+import { type Family, families, listening, refusing, sendAgain, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 const { via, reason } = TracepointObserver.availability();
@@ -123,8 +123,7 @@ for (const family of families) {
     const owned = ownedBy(t);
     const { listener, client, server } = connect(owned, family);
     const [bpf, perf] = await startBoth(t, { ports: [listener.port] });
-    sys.attachFilter(server, new Uint8Array([6, 0, 0, 0, 0, 0, 0, 0])); // ret 0
-    sys.write(client, 'lost');
+    sendAgain({ client, server });
     const again = ({ events }: TracepointObserver) =>
       events.filter(({ kind }) => kind === 'retransmit').map(essence);
     await until(

@@ -14,7 +14,7 @@ import { pageSize } from '../../src/syscall/page-size.js';
 import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { families, listening, refusing, tcp } from '../fixture/sockets.js';
+import { families, listening, refusing, sendAgain, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 const { available, via: best, reason } = TracepointObserver.availability();
@@ -158,9 +158,7 @@ for (const via of ways) {
     const seen: TraceEvent[] = [];
     const observer = await start(t, { via, ports: [listener.port], onEvent: (e) => seen.push(e) });
     const { client, server } = connectTo(owned, listener);
-    // ret 0: nothing arrives any more.
-    sys.attachFilter(server, new Uint8Array([6, 0, 0, 0, 0, 0, 0, 0]));
-    sys.write(client, 'lost');
+    sendAgain({ client, server });
     const event = await until(
       () => seen.find(({ kind }) => kind === 'retransmit'),
       () =>
