@@ -23,9 +23,10 @@ export function writeCapture(file: string, { frames, record }: Run, { chatter }:
     return { name, linkType: 'ethernet', comment, statistics };
   });
   const bytes = encodePcapng(
-    frameComments(frames, record.events).map(({ tap, realtimeNs, bytes, comment }) => ({
+    frameComments(frames, record.events).map(({ tap, realtimeNs, bytes, wireLength, comment }) => ({
       timeNs: realtimeNs,
       bytes,
+      originalLength: wireLength,
       interface: taps.indexOf(tap),
       ...(comment !== undefined && { comment }),
     })),

@@ -181,8 +181,9 @@ function unexplained(
   toleranceNs: number,
 ): Finding[] {
   const capture = sources.find(({ name }) => name === 'capture');
-  // A capture that began in the middle of the connection explains nothing.
-  if (capture === undefined || (segments.length > 0 && implied.length === 0)) return [];
+  // A capture that began in the middle of the connection explains nothing, and what one has lost may explain anything.
+  if (capture === undefined || capture.lost > 0) return [];
+  if (segments.length > 0 && implied.length === 0) return [];
   const findings: Finding[] = [];
   const flags = segments
     .filter(({ seen }) => seen !== 'departing')

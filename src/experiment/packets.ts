@@ -7,6 +7,11 @@ import type { Timeline } from './timeline.js';
 
 /** How long no frame may come before the kernel is asked whether there is one. */
 const FOLLOW_MS = 20;
+/**
+ * How much of a frame is kept: all of what one looks at. Whole ones, 64 KiB each where the interface cuts them up, fill the ring
+ * while this process is not let run, and what is lost then is the end.
+ */
+const SNAPLEN = 2048;
 /** Between a frame's time stamp and its place in the ring lies the kernel's receive queue, which a busy machine gets to late. */
 const QUEUE_NS = 20_000_000n;
 
@@ -50,7 +55,10 @@ export class Packets implements AsyncDisposable {
   static async start(tap: Tap, timeline: Timeline, port?: number): Promise<Packets> {
     const filter = port === undefined ? {} : { ports: [port] };
     const { host, interfaceName } = tap;
-    const capture = await Capture.start(await host.actor('capture'), interfaceName, { filter });
+    const capture = await Capture.start(await host.actor('capture'), interfaceName, {
+      filter,
+      snaplen: SNAPLEN,
+    });
     try {
       return new Packets(capture, tap, timeline);
     } catch (error) {
@@ -67,6 +75,7 @@ export class Packets implements AsyncDisposable {
       const askedNs = process.hrtime.bigint();
       await capture.flush();
       this.#handOn();
+      this.#feed.lose(capture.dropped);
       this.#feed.advance(askedNs - QUEUE_NS);
     }
   }
@@ -95,7 +104,8 @@ export class Packets implements AsyncDisposable {
   between(one: Endpoint | undefined, other: Endpoint | undefined): CapturedFrame[] {
     const frames: CapturedFrame[] = [];
     const { arriving, name: tap } = this.#tap;
-    for (const { realtimeNs, monotonicNs, bytes, segment, outgoing } of this.capture.frames) {
+    for (const frame of this.capture.frames) {
+      const { realtimeNs, monotonicNs, bytes, wireLength, segment, outgoing } = frame;
       if (segment === undefined || (arriving && outgoing)) continue;
       const { source, destination } = segment;
       const ours =
@@ -103,7 +113,7 @@ export class Packets implements AsyncDisposable {
         (isSame(source, other) && isSame(destination, one));
       if (!ours) continue;
       const tNs = Number(monotonicNs - this.#timeline.originNs);
-      frames.push({ tap, realtimeNs, tNs, bytes, segment });
+      frames.push({ tap, realtimeNs, tNs, bytes, wireLength, segment });
     }
     return frames;
   }
@@ -115,6 +125,7 @@ export class Packets implements AsyncDisposable {
     if (!this.#feed.open) return;
     await this.capture.stop();
     this.#handOn();
+    this.#feed.lose(this.capture.dropped);
     this.#feed.advance(untilNs);
   }
 

@@ -86,7 +86,10 @@ export interface CapturedFrame {
   readonly tap: string;
   readonly realtimeNs: bigint;
   readonly tNs: number;
+  /** From the link-layer header on; of a long frame its beginning. */
   readonly bytes: Uint8Array;
+  /** How many bytes there were. */
+  readonly wireLength: number;
   readonly segment: Segment;
 }
 

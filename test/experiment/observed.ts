@@ -41,8 +41,8 @@ export async function flood(port = 0): Promise<void> {
   const fd = owned.own(await actor.socket(sys.AF_INET, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
   await actor.bind(fd, { address: '127.0.0.1', port });
   const to = sys.getsockname(fd);
-  const large = new Uint8Array(60_000);
-  for (let i = 0; i < 1000; i++) sys.sendto(fd, large, 0, to);
+  const datagram = new Uint8Array(2000);
+  for (let i = 0; i < 10_000; i++) sys.sendto(fd, datagram, 0, to);
 }
 
 /** Runs the story in a namespace, and waits until that is gone. */

@@ -29,7 +29,10 @@ function runOf(changes: Partial<RunRecord> = {}): Run {
       const bytes = Buffer.from(hex, 'hex');
       const { segment } = decodeFrame(bytes, { linkType: 'ethernet' });
       if (segment === undefined) throw new Error('not a TCP segment');
-      return { tap: 'lo', realtimeNs: BigInt(realtimeNs), tNs, bytes, segment };
+      return {
+        ...{ tap: 'lo', realtimeNs: BigInt(realtimeNs), tNs, bytes, segment },
+        wireLength: bytes.length,
+      };
     }),
   };
 }
