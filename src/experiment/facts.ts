@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 import type { End, EnterEvent } from './event.js';
 import type { AppRecord, Left, Moment, RunRecord } from './record.js';
+import { makesTcpSocket } from './tcp-call.js';
 
 const ENDS: readonly End[] = ['client', 'server'];
 /** What an end is compared by first. */
@@ -87,8 +88,8 @@ interface Calls {
 }
 
 /**
- * How often an end made each call on a socket, its listener included, and which of them failed: what a program does besides,
- * to be a program, is not counted.
+ * How often an end made each call on a TCP socket, its listener included, and which of them failed: what a program does
+ * besides, to be a program, is not counted.
  */
 function systemCalls({ events }: RunRecord, end: End): Calls {
   const counts = new Map<string, number>();
@@ -107,7 +108,7 @@ function systemCalls({ events }: RunRecord, end: End): Calls {
     if (event.kind !== 'enter' || event.end !== end) continue;
     const { syscall, args, id } = event;
     const fd = Number(args[syscall === 'epoll_ctl' ? 2 : 0]);
-    if (syscall !== 'socket' && !sockets.has(fd)) continue;
+    if (!makesTcpSocket(event) && !sockets.has(fd)) continue;
     made.set(id, event);
     counts.set(syscall, (counts.get(syscall) ?? 0) + 1);
     if (syscall === 'close') sockets.delete(fd);

@@ -12,6 +12,7 @@ import { reportOf } from './observer-report.js';
 import { Packets } from './packets.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, ObserverReport } from './record.js';
+import { makesTcpSocket } from './tcp-call.js';
 import { Timeline } from './timeline.js';
 
 const POLL_MS = 1;
@@ -165,7 +166,7 @@ export class Instruments implements AsyncDisposable {
   async #follow(options: TracepointOptions): Promise<TracepointObserver | string> {
     const ofProgram = options.sockets === false;
     const of = ofProgram ? {} : { states: 'transitions' as const };
-    // What a program does before it has a socket is its runtime starting up.
+    // What a program does before it has a TCP socket is its runtime starting up.
     let awake = !ofProgram;
     let feed: Feed | undefined;
     const observer = await attempt(
@@ -174,7 +175,7 @@ export class Instruments implements AsyncDisposable {
           ...options,
           ringBytes: RING_BYTES,
           onEvent: (event) => {
-            awake ||= event.kind === 'enter' && event.syscall === 'socket';
+            awake ||= event.kind === 'enter' && makesTcpSocket(event);
             if (awake) feed?.push(event);
           },
           onSettled: (untilNs) => feed?.advance(untilNs),
