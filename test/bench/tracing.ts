@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { snapshot } from '../../src/index.js';
 import { socketsOf } from '../../src/observer/process.js';
 import { TracepointObserver } from '../../src/observer/tracepoint.js';
@@ -26,12 +27,19 @@ export const tracing: Group = {
  */
 const TRANSITIONS = 8;
 const MUST_SEE = 200_000;
+/** For some time after its programs are gone the kernel is busy with that: no longer what tracing costs. */
+const AFTERMATH_MS = 150;
 
 async function traced(via: 'bpf' | 'perf', rounds: number, bound: Bound): Promise<Figure[]> {
   await using c = await Reference.start('lifecycle');
   const ports = listeningPorts('lifecycle');
   await using twin = await Reference.start('lifecycle');
   const observed: Arm = async (iterations) => {
+    const ns = await observe(iterations);
+    await pause(AFTERMATH_MS);
+    return ns;
+  };
+  const observe = async (iterations: number): Promise<number> => {
     await using observer = await TracepointObserver.start({ via, ports });
     const ns = await c.run(iterations);
     await observer.flush();
