@@ -134,7 +134,10 @@ async function main(argv: string[]): Promise<number> {
     .command('compare')
     .argument('[scenario]', 'which, by name or by a file of yours; none is every one of Node')
     .description('run a scenario by several drivers, Nodes or commands, and show what differs')
-    .option('--drivers <names>', 'who acts, by commas: raw, libuv, program (default: raw,libuv)')
+    .option(
+      '--drivers <names>',
+      'who acts, by commas: raw, libuv, program (default: raw, libuv, and program if the scenario names it)',
+    )
     .option('--node <path...>', 'other Nodes for driver libuv to run on, besides this one')
     .option('--server <command>', 'a command acts the server; again for another', several)
     .option('--client <command>', 'a command acts the client; again for another', several)
