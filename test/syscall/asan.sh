@@ -26,7 +26,8 @@ npx tsc
 
 # A Node that carries the sanitizers takes three times as long to start: two dozen at once outlive the tests' deadlines, so the
 # tests of a file go one after the other.
-preload="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so)"
+cc -shared -fPIC -o asan_preload.so test/syscall/asan_preload.c
+preload="$(cc -print-file-name=libasan.so) $(cc -print-file-name=libubsan.so) $copy/asan_preload.so"
 common="detect_leaks=0:log_path=$copy/reports/report:log_exe_name=1"
 status=0
 env LD_PRELOAD="$preload" ASAN_OPTIONS="$common" UBSAN_OPTIONS="$common:print_stacktrace=1" \
