@@ -82,11 +82,29 @@ for (const { what, says, also = /^/, step = 1, skipped } of rows) {
   });
 }
 
+/** The fewest descriptors with which this Node gets as far as the first line of the command. */
+function fewest(): number {
+  for (let descriptors = 12; descriptors < 64; descriptors++) {
+    if (limited(descriptors, CLI, '--version').status === 0) return descriptors;
+  }
+  throw new Error('64 descriptors are not enough for --version');
+}
+
+/** How many more are tried: from 22 on Node loads modules one after the other, and a command comes further with as many. */
+const MORE = 6;
+
 for (const command of ['run', 'diagnose', 'bench', 'states']) {
-  test.serial(`closewait ${command}, with descriptors for nothing: one line, exit 3`, (t) => {
-    const { status, stdout, stderr } = limited(24, CLI, command);
-    t.is(status, 3);
-    t.is(stdout, '');
-    t.regex(stderr, /^closewait: EMFILE: too many open files, .*\n$/);
+  test.serial(`closewait ${command}, with hardly a descriptor: one line, exit 3`, (t) => {
+    const least = fewest();
+    let refused = 0;
+    for (let descriptors = least; descriptors < least + MORE; descriptors++) {
+      const { status, stdout, stderr } = limited(descriptors, CLI, command);
+      const at = `${descriptors}: ${status}\n${stdout}${stderr}`;
+      t.regex(stderr, /^(?:closewait: .*\n)*$/, at);
+      if (status === 3 && /EMFILE: too many open files/.test(stdout + stderr)) refused++;
+      // With enough for what it does, it does it; what it says of the host's sockets is their affair.
+      else t.true(status === 0 || (status !== null && command === 'diagnose'), at);
+    }
+    t.true(refused > 0);
   });
 }
