@@ -8,6 +8,7 @@ import { closeWait } from '../../src/scenario/close-wait.js';
 import { driversOf } from '../../src/scenario/scenario.js';
 import { followsPath } from '../../src/tcp/states.js';
 import { inTurn } from '../fixture/in-turn.js';
+import { told } from '../fixture/told.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 import { altered, flood, loopbackDown, observed } from './observed.js';
 
@@ -19,7 +20,7 @@ for (const scenario of catalogue.filter(({ slow }) => !slow)) {
   for (const driver of driversOf(scenario)) {
     inNamespace(`${scenario.name}, ${driver}: the sources agree`, async (t) => {
       t.timeout(120_000);
-      const { record } = await inTurn(() => observed(scenario, driver));
+      const { record } = await inTurn(() => told(() => observed(scenario, driver)));
       t.deepEqual(record.findings, []);
       const sources = new Set(record.events.map(({ source }) => source));
       const { available } = TracepointObserver.availability();
@@ -34,7 +35,7 @@ for (const scenario of catalogue.filter(({ slow }) => !slow)) {
       t.timeout(120_000);
       const [seen, unseen] = await Promise.all(
         [true, false].map((observed) =>
-          inTurn(() => run(scenario, { ...NAMESPACE, driver, observed })),
+          inTurn(() => told(() => run(scenario, { ...NAMESPACE, driver, observed }))),
         ),
       );
       t.is(unseen?.record.verdict, 'reproduced', unseen?.record.reason);

@@ -5,6 +5,7 @@ import { run } from '../../src/experiment/run.js';
 import { catalogue } from '../../src/scenario/catalogue.js';
 import { driversOf } from '../../src/scenario/scenario.js';
 import { test } from '../fixture/descriptors.js';
+import { told } from '../fixture/told.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 import { knownDifferences } from './known.js';
 
@@ -27,7 +28,7 @@ for (const driver of DRIVERS) {
         for (const scenario of chunk) {
           const timeoutMs = knownOf(scenario.name, driver)?.enoughMs ?? TIMEOUT_MS;
           const options = { world: 'namespace', driver, timeoutMs } as const;
-          records.push((await run(scenario, options)).record);
+          records.push((await told(() => run(scenario, options))).record);
         }
         return records;
       }),

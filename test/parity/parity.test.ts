@@ -8,6 +8,7 @@ import { controlOf, driversOf, type Scenario } from '../../src/scenario/scenario
 import { followsPath } from '../../src/tcp/states.js';
 import { hasIpv6 } from '../../src/world/interfaces.js';
 import { inTurn } from '../fixture/in-turn.js';
+import { told } from '../fixture/told.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 
 const familiesOf = ({ families = [4, 6], slow }: Scenario): readonly (4 | 6)[] =>
@@ -52,7 +53,7 @@ for (const scenario of catalogue) {
       testUnless(noNamespace, `${scenario.name}, ${driver}, IPv${family}`, async (t) => {
         t.timeout(120_000);
         const { record } = await inTurn(() =>
-          run(scenario, { world: 'namespace', driver, family }),
+          told(() => run(scenario, { world: 'namespace', driver, family })),
         );
         if (record.verdict === 'skipped') {
           t.log(`skipped: ${record.reason}`);

@@ -9,7 +9,7 @@
 
 static const char *const passing_on[] = {
     "node",    "npm",     "npx",     "env",     "sh",      "bash",   "dash",
-    "setpriv", "unshare", "nsenter", "prlimit", "timeout", "strace",
+    "setpriv", "unshare", "nsenter", "prlimit", "timeout", "strace", "script",
 };
 
 static int passes_on(const char *file) {
