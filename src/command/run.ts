@@ -102,7 +102,8 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
     onEnd: (outcome, index) => {
       tally[outcome.run.record.verdict]++;
       if (asDocument || pcap !== undefined) {
-        outcomes[index] = reporter === undefined ? outcome : withoutEvents(outcome);
+        const whole = reporter === undefined || pcap !== undefined;
+        outcomes[index] = whole ? outcome : withoutEvents(outcome);
       }
       if (!asDocument) teller.tell(outcome);
       teller.ended(outcome.task);

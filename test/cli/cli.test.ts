@@ -310,6 +310,15 @@ runs(`--pcap to a place that cannot be written: one line, exit 3${why}`, (t) => 
   t.regex(stderr, /is not written: ENOENT/);
 });
 
+(noNamespace === undefined ? test : test.skip)('--reporter and --pcap: both', (t) => {
+  const file = join(scratch(t), 'run.pcapng');
+  const args = ['--driver', 'raw', '--reporter', 'tap', '--pcap', file];
+  const { code, stdout, stderr } = closewait('run', 'close-wait', ...args);
+  t.is(code, 0, stderr);
+  t.regex(stdout, /^ok 1 - close-wait/m);
+  t.regex(stderr, /\b11 packets in /);
+});
+
 const capped = noOtherUser === undefined ? test : test.skip;
 const notCapped = noOtherUser === undefined ? '' : ` (${noOtherUser})`;
 
