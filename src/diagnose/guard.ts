@@ -70,6 +70,9 @@ export function guard(options: GuardOptions = {}): Guard {
 /** `look` itself knows when it is over. */
 const FOREVER = { deadlineMs: Number.POSITIVE_INFINITY, everyMs: 5 };
 
+/** The longest that a kernel keeps an ACK back (TCP_DELACK_MAX, include/net/tcp.h). */
+const DELAYED_ACK_MS = 200;
+
 /**
  * The sockets that have been seen for `settleMs`. What comes up meanwhile gets as much again, once: where sockets come and go
  * all the time there would be no end.
@@ -80,15 +83,21 @@ async function settled(
   settleMs: number,
 ): Promise<readonly SocketReport[]> {
   let since = new Map<bigint, number>();
-  const endMs = performance.now() + 2 * settleMs;
+  const acknowledgedMs = performance.now() + DELAYED_ACK_MS;
+  let endMs = performance.now() + 2 * settleMs;
+  let wasClosing = false;
   const look = async () => {
     const nowMs = performance.now();
+    // Before the look, which shows what has become of it.
+    const closing = nowMs < acknowledgedMs && isClosing(pid);
+    if (closing || wasClosing) endMs = nowMs + 2 * settleMs;
+    wasClosing = closing;
     const { sockets } = await diagnose({ pids: [pid], settleMs: 0 });
     const left = sockets.filter(isNew);
     since = new Map(left.map(({ cookie }) => [cookie, since.get(cookie) ?? nowMs]));
     const old = left.filter(({ cookie }) => nowMs - (since.get(cookie) ?? nowMs) >= settleMs);
     // By when the look began: what it took must not pass for time in which a socket has stayed.
-    const isDone = nowMs >= endMs || (old.length === left.length && !isClosing(pid));
+    const isDone = !closing && (nowMs >= endMs || old.length === left.length);
     return { old, isDone };
   };
   return (await until(look, ({ isDone }) => isDone, FOREVER)).old;

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { guard, SocketLeakError } from '../../src/diagnose/guard.js';
+import { tcpState } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { connected, drain, listening, tcp } from '../fixture/sockets.js';
@@ -34,6 +35,25 @@ test('left in CLOSE_WAIT: thrown, with cause and age', async (t) => {
   t.regex(error?.message ?? '', /for at least \d+ ms\n {4}where it was opened: run with --import/);
   owned.close(server);
   await g.check();
+});
+
+test('a FIN whose ACK is delayed is waited for, whatever the patience', async (t) => {
+  const owned = ownedBy(t);
+  const g = guard({ settleMs: 1 });
+  const { client, server } = connected(owned);
+  const byte = new Uint8Array(1);
+  // Who has answered expects to answer again, and keeps its ACK back for 40 ms.
+  for (const [from, to] of [
+    [client, server],
+    [server, client],
+  ] as const) {
+    sys.write(from, byte);
+    sys.read(to, byte);
+  }
+  sys.shutdown(client, sys.SHUT_WR);
+  t.is(tcpState(client), 'FIN_WAIT1');
+  const error = await t.throwsAsync(g.check(), { instanceOf: SocketLeakError });
+  t.true(error?.sockets.some(({ fd, state }) => fd === client && state === 'FIN_WAIT2'));
 });
 
 test('left in FIN_WAIT2, as a ghost, and in the accept queue', async (t) => {
