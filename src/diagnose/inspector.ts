@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { get, request } from 'node:http';
+import { type ClientRequest, get, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { snapshot } from '../observer/sock-diag.js';
@@ -40,7 +40,7 @@ export async function nodeStacks(pid: number, signal?: AbortSignal): Promise<str
   using owned = new sys.Descriptors();
   sys.pidfd_send_signal(owned.own(sys.pidfd_open(pid)), sys.SIGUSR1);
   const url = await inspectorOf(pid, signal);
-  const stacks = await asked(url);
+  const stacks = await asked(url, signal);
   // Its own question would be a client, so the kernel is asked.
   const listens = (): boolean => snapshot({ states: ['LISTEN'] }).localPort.includes(PORT);
   const isOpen = await until(listens, (open) => !open, {
@@ -52,8 +52,8 @@ export async function nodeStacks(pid: number, signal?: AbortSignal): Promise<str
 }
 
 /** Asks, and has the inspector close once this session has ended. */
-async function asked(url: URL): Promise<string> {
-  using session = await Session.open(url);
+async function asked(url: URL, signal?: AbortSignal): Promise<string> {
+  using session = await Session.open(url, signal);
   session.send('Debugger.enable');
   const pause = session.send('Debugger.pause');
   // From then on it is a matter of its own time: before, of whoever else has the processor.
@@ -90,7 +90,7 @@ async function inspectorOf(pid: number, signal?: AbortSignal): Promise<URL> {
   let last = 'nothing listens';
   while (performance.now() < end) {
     try {
-      const list = JSON.parse(await body(`http://127.0.0.1:${PORT}/json/list`)) as {
+      const list = JSON.parse(await body(`http://127.0.0.1:${PORT}/json/list`, signal)) as {
         readonly title: string;
         readonly webSocketDebuggerUrl: string;
       }[];
@@ -105,15 +105,24 @@ async function inspectorOf(pid: number, signal?: AbortSignal): Promise<URL> {
   throw new Error(`no inspector of pid ${pid} answers at 127.0.0.1:${PORT}: ${last}`);
 }
 
-function body(url: string): Promise<string> {
+/** Ends a request that is not answered: whoever listens there may be stopped, or no inspector. */
+function endUnanswered(asking: ClientRequest): ClientRequest {
+  return asking.on('timeout', () =>
+    asking.destroy(new Error(`no answer within ${ANSWER_MS / 1000} s`)),
+  );
+}
+
+function body(url: string, signal?: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    get(url, { agent: false, timeout: ANSWER_MS }, (response) => {
+    const options = { agent: false, timeout: ANSWER_MS, ...(signal && { signal }) };
+    const asking = get(url, options, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
       });
       response.on('end', () => resolve(text)).on('error', reject);
-    }).on('error', reject);
+    });
+    endUnanswered(asking).on('error', reject);
   });
 }
 
@@ -122,23 +131,34 @@ class Session implements Disposable {
   readonly #socket: Socket;
   readonly #messages: Message[] = [];
   readonly #frames = new TextFrames();
+  readonly #signal: AbortSignal | undefined;
   #lastId = 0;
   #wake = (): void => undefined;
 
-  private constructor(socket: Socket, head: Buffer) {
+  private constructor(socket: Socket, head: Buffer, signal: AbortSignal | undefined) {
     this.#socket = socket;
+    this.#signal = signal;
+    // That was for the answer to the first request.
+    socket.setTimeout(0);
     socket.on('data', (chunk: Buffer) => this.#take(chunk)).on('error', () => undefined);
     this.#take(head);
   }
 
-  static open({ hostname, port, pathname }: URL): Promise<Session> {
+  static open({ hostname, port, pathname }: URL, signal?: AbortSignal): Promise<Session> {
     const headers = {
       ...{ Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
       'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
     };
     return new Promise((resolve, reject) => {
-      request({ hostname, port, path: pathname, headers, agent: false })
-        .on('upgrade', (_response, socket, head) => resolve(new Session(socket as Socket, head)))
+      const options = { agent: false, timeout: ANSWER_MS, ...(signal && { signal }) };
+      const asking = request({ hostname, port, path: pathname, headers, ...options });
+      endUnanswered(asking)
+        .on('upgrade', (_response, socket, head) =>
+          resolve(new Session(socket as Socket, head, signal)),
+        )
+        .on('response', ({ statusCode }) =>
+          asking.destroy(new Error(`it answered ${statusCode} instead of speaking WebSocket`)),
+        )
         .on('error', reject)
         .end();
     });
@@ -155,16 +175,18 @@ class Session implements Disposable {
     return id;
   }
 
-  /** The first message that fits, also one that came before; undefined after `ms`. */
+  /** The first message that fits, also one that came before; undefined after `ms`. An abort rejects. */
   async until(fits: (message: Message) => boolean, ms: number): Promise<Message | undefined> {
     const end = performance.now() + ms;
     for (;;) {
       const found = this.#messages.find(fits);
       const leftMs = end - performance.now();
       if (found !== undefined || leftMs <= 0) return found;
+      this.#signal?.throwIfAborted();
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      await delay(leftMs, undefined, { signal: woken.signal }).catch(() => undefined);
+      const either = this.#signal ? AbortSignal.any([woken.signal, this.#signal]) : woken.signal;
+      await delay(leftMs, undefined, { signal: either }).catch(() => undefined);
     }
   }
 

@@ -63,7 +63,8 @@ function runtimeIfAllowed(pid: number): Runtime | undefined {
     return runtimeOf(pid);
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'EACCES' || code === 'EPERM') return undefined;
+    // Of a process whose first thread has ended the kernel shows no executable, while others of its threads go on.
+    if (isGone(code) || code === 'EACCES' || code === 'EPERM') return undefined;
     throw error;
   }
 }

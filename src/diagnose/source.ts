@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { codeOf, isGone, ProcessDirectory, unlessGone } from '../observer/proc.js';
 import { RECORD_NAME, type Source, type SourceLine, type StackLine } from './source-record.js';
@@ -35,9 +35,24 @@ function recordsOf(pid: number): string[] {
   });
   return files.flatMap((fd) => {
     const path = `/proc/${pid}/fd/${fd}`;
-    const text = unlessGone(() => IS_RECORD.test(readlinkSync(path)) && readFileSync(path, 'utf8'));
+    const text = unlessGone(() => IS_RECORD.test(readlinkSync(path)) && recordAt(path));
     return text ? [text] : [];
   });
+}
+
+/** A line of a record has some hundred bytes: this is more than a process has sockets. */
+const LARGEST_RECORD = 64 << 20;
+
+/** What a record says. A process may give anything that name: what is no file would not end, or never begin. */
+function recordAt(path: string): string | undefined {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const file = fstatSync(fd);
+    if (!file.isFile() || file.size > LARGEST_RECORD) return undefined;
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Decodes a record, as of `nowMs` of CLOCK_MONOTONIC. Lines that are cut short, or that are none, are left out. */

@@ -1,13 +1,18 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import { namesGoSection } from '../../src/diagnose/elf.js';
+import { describe } from '../../src/diagnose/process.js';
 import { type Runtime, runtimeOf } from '../../src/diagnose/runtime.js';
 import { stackPlan, stacksOf, stackToolFor } from '../../src/diagnose/stacks.js';
+import { snapshot } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import { Program, scratch } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { tcp } from '../fixture/sockets.js';
+import { until } from '../fixture/until.js';
 import { noTool, testUnless } from '../world/ability.js';
 
 test('Node: by its executable', (t) => {
@@ -131,6 +136,44 @@ test('Node: a process that SIGUSR1 would kill is left alone', async (t) => {
   t.is(reason, 'it does not catch SIGUSR1: that would kill it');
   cat.endInput();
   t.is(await cat.end(), 0);
+});
+
+test('Node: whoever listens there and does not answer is not waited for after an abort', async (t) => {
+  const owned = ownedBy(t);
+  const deaf = tcp(owned);
+  sys.setOption(deaf, 'SO_REUSEADDR', true);
+  sys.bind(deaf, { address: '127.0.0.1', port: 9229 });
+  sys.listen(deaf, 8);
+  const program = new Program(t, [
+    process.execPath,
+    '-e',
+    'process.stdin.resume(); console.log(1)',
+  ]);
+  await program.shows('stdout', /1/);
+  const controller = new AbortController();
+  const stacks = stacksOf({ pid: program.pid, runtime: 'node' }, controller.signal);
+  await until(
+    () =>
+      [...snapshot({ states: ['LISTEN'] })].some(
+        ({ local, recvQ }) => local.port === 9229 && recvQ > 0,
+      ),
+    () => 'a question in the queue of 127.0.0.1:9229',
+  );
+  controller.abort();
+  await t.throwsAsync(stacks, { any: true, message: /abort/ });
+  program.endInput();
+  await program.end();
+});
+
+testUnless(noTool('cc'), 'a process whose first thread has ended is there', async (t) => {
+  const file = join(scratch(t), 'leaderless');
+  const source = fileURLToPath(new URL('../../../test/fixture/leaderless.c', import.meta.url));
+  t.is(spawnSync('cc', ['-pthread', '-o', file, source]).status, 0);
+  const program = new Program(t, [file]);
+  await program.shows('stdout', /ready/);
+  t.like(describe(program.pid), { pid: program.pid, comm: 'leaderless' });
+  program.endInput();
+  t.is(await program.end(), 0);
 });
 
 const all: readonly string[] = ['inspector', 'jcmd', 'jstack', 'py-spy', 'gdb', 'eu-stack'];

@@ -1,6 +1,11 @@
 /** Records of closewait/register, as a process may write them. */
-import test from 'ava';
-import { decodeRecord } from '../../src/diagnose/source.js';
+import { execFileSync } from 'node:child_process';
+import { constants, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { decodeRecord, sourcesOf } from '../../src/diagnose/source.js';
+import * as sys from '../../src/syscall/sys.js';
+import { scratch } from '../driver/programs.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
 
 const line = {
   ...{ inode: 7, fd: 5, kind: 'client', stack: 0, events: [['end', 1000]] },
@@ -57,5 +62,23 @@ for (const [what, record] of [
   test(`left out: ${what}`, (t) => {
     t.is(decodeRecord(record, 0).size, 0);
     t.true(decodeRecord(`${record}\n${text({ ...line, inode: 8 })}`, 0).has(8));
+  });
+}
+
+for (const [what, make] of [
+  ['a pipe, which does not end', (path: string) => execFileSync('mkfifo', [path])],
+  [
+    'a file of 3 GiB',
+    (path: string) => {
+      writeFileSync(path, text(line));
+      truncateSync(path, 3 * 2 ** 30);
+    },
+  ],
+] as const) {
+  test(`by the name of a record: ${what}`, (t) => {
+    const path = join(scratch(t), 'closewait-register-1');
+    make(path);
+    ownedBy(t).own(sys.open(path, constants.O_RDWR | sys.O_CLOEXEC));
+    t.is(sourcesOf(process.pid), undefined);
   });
 }
