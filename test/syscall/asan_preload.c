@@ -13,6 +13,8 @@ static const char *const passing_on[] = {
 };
 
 static int passes_on(const char *file) {
+  // A package's command is a script for node.
+  if (strstr(file, "node_modules/")) return 1;
   const char *slash = strrchr(file, '/');
   const char *name = slash ? slash + 1 : file;
   for (size_t i = 0; i < sizeof passing_on / sizeof *passing_on; i++) {
