@@ -55,6 +55,8 @@
         "native/glue/throw.cc"
       ],
       "cflags": ["-fvisibility=hidden"],
+      # Stays loaded when the last environment that used it has ended: the process still has its signal handler.
+      "ldflags": ["-Wl,-z,nodelete"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
     },

@@ -116,7 +116,8 @@ void OnInterrupt(int, siginfo_t*, void* context) {
 }
 
 // Real-time signals have no meaning of their own; the highest are the least likely to be wanted by
-// another addon, and one whose action is not the default belongs to somebody.
+// another addon, and one whose action is not the default belongs to somebody. The action stays for
+// as long as the process does, and so must this code: binding.gyp links it with -z nodelete.
 int ClaimSignal() {
   for (int number = SIGRTMAX - 1; number > SIGRTMIN; number--) {
     struct sigaction current = {};

@@ -3,6 +3,7 @@ import { createContext, runInContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { runWithoutAddon } from '../fixture/script.js';
 import { connected } from '../fixture/sockets.js';
 
 const SYS = new URL('../../src/syscall/sys.js', import.meta.url).href;
@@ -48,4 +49,48 @@ test('environments of one process make and cancel calls at the same time', async
   const answers = await Promise.all(workers.map((worker) => once(worker, 'message')));
   for (const [names] of answers) t.deepEqual(names, ['AbortError']);
   await ended;
+});
+
+test('workers alone use the addon, one after the other: it stays, and its one signal harms nobody', (t) => {
+  const { status, signal, stdout, stderr } = runWithoutAddon(`
+    import { readFileSync } from 'node:fs';
+    import { Worker } from 'node:worker_threads';
+
+    // What a thread does with the addon; returns how a blocked read ended.
+    const use = async (SYS, thread) => {
+      const sys = await import(SYS);
+      const actor = await sys.Actor.start();
+      const [from, to] = sys.pipe2();
+      const abort = new AbortController();
+      const reading = actor.read(from, new Uint8Array(1), { signal: abort.signal });
+      setImmediate(() => abort.abort());
+      const { name } = await reading.catch((error) => error);
+      await actor.stop();
+      for (const fd of [from, to]) sys.close(fd);
+      return thread + ' ' + name;
+    };
+    const source = \`import { parentPort } from 'node:worker_threads';
+      parentPort.postMessage(await (\${use})(\${JSON.stringify(SYS)}, 'worker'));\`;
+    const url = new URL('data:text/javascript,' + encodeURIComponent(source));
+    const caught = () => BigInt('0x' + /SigCgt:\\t(.*)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+
+    const before = caught();
+    const ends = new Set();
+    for (let i = 0; i < 40; i++) {
+      await new Promise((resolve) => {
+        const worker = new Worker(url, { execArgv: [] });
+        worker.on('message', (end) => ends.add(end)).on('error', (error) => ends.add(error.message));
+        worker.on('exit', resolve);
+      });
+    }
+    const texts = readFileSync('/proc/self/maps', 'utf8').match(/r-xp .*closewait\\.node$/gm) ?? [];
+    const claimed = [...(caught() & ~before).toString(2)].reverse().flatMap((bit, i) => (bit === '1' ? [i + 1] : []));
+    for (const number of claimed) process.kill(process.pid, number);
+    ends.add(await use(SYS, 'main'));
+    console.log(JSON.stringify({ ends: [...ends], texts: texts.length, claimed: claimed.length }));
+  `);
+  t.is(stderr, '');
+  t.deepEqual({ status, signal }, { status: 0, signal: null });
+  const ends = ['worker AbortError', 'main AbortError'];
+  t.deepEqual(JSON.parse(stdout), { ends, texts: 1, claimed: 1 });
 });
