@@ -17,6 +17,8 @@
 namespace closewait::os {
 namespace {
 
+constexpr int kAboveStandard = 3;
+
 struct Failure {
   int step;
   int error;
@@ -64,17 +66,23 @@ bool MapUser(const Plan& plan) {
          WriteFile("/proc/self/gid_map", plan.gid_map);
 }
 
-// Lifts the three above 2 first: one of them may be 0, 1 or 2 in another's place.
-bool PlaceDescriptors(const int* stdio) {
+// Lifts the three above 2 first: one of them may be 0, 1 or 2 in another's place. Nothing but the
+// three is passed on: a socket that leaks into a program stays open there.
+bool PlaceDescriptors(const int* stdio, const int* report, int& step) {
+  step = kLift;
   int lifted[3];
   for (int i = 0; i < 3; i++) {
-    lifted[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+    // The number was free when the pipe took it: it is nothing the caller has open.
+    bool taken = stdio[i] == report[0] || stdio[i] == report[1];
+    lifted[i] = fcntl(taken ? -1 : stdio[i], F_DUPFD_CLOEXEC, kAboveStandard);
     if (lifted[i] < 0) return false;
   }
+  step = kPlace;
   for (int i = 0; i < 3; i++) {
     if (dup2(lifted[i], i) < 0) return false;
   }
-  return true;
+  step = kSeal;
+  return syscall(SYS_close_range, kAboveStandard, ~0U, CLOSE_RANGE_CLOEXEC) == 0;
 }
 
 void ResetSignals() {
@@ -86,25 +94,43 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-[[noreturn]] void Child(const Plan& plan, int report) {
+[[noreturn]] void Child(const Plan& plan, const int* report) {
   int step = kUserMap;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The parent may have died before the line above. A new user namespace does not hide its pid; in
   // a new pid namespace a parent is 0, and only an end of what it is read from tells.
   if ((plan.flags & CLONE_NEWPID) == 0 && getppid() != plan.parent) _exit(127);
-  if ((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) {
-    step = kDescriptors;
-    // Nothing but the three is passed on: a socket that leaks into a program stays open there.
-    if (PlaceDescriptors(plan.stdio) &&
-        syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) == 0) {
-      step = kExec;
-      ResetSignals();
-      execve(plan.path, plan.argv, plan.envp);
-    }
+  if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
+      PlaceDescriptors(plan.stdio, report, step)) {
+    step = kExec;
+    ResetSignals();
+    execve(plan.path, plan.argv, plan.envp);
   }
   Failure failure = {step, errno};
-  if (write(report, &failure, sizeof(failure)) < 0) _exit(126);
+  if (write(report[1], &failure, sizeof(failure)) < 0) _exit(126);
   _exit(127);
+}
+
+// The pipe on which the child says what failed, both ends above 2: the number of a standard
+// descriptor that is closed would be the first to be given out, and the child needs it for another.
+// Returns 0 or -errno.
+int OpenReport(int report[2], int& step) {
+  step = kPipe;
+  if (pipe2(report, O_CLOEXEC) != 0) return -errno;
+  step = kLift;
+  for (int i = 0; i < 2; i++) {
+    if (report[i] >= kAboveStandard) continue;
+    int lifted = fcntl(report[i], F_DUPFD_CLOEXEC, kAboveStandard);
+    if (lifted < 0) {
+      int error = errno;
+      close(report[0]);
+      close(report[1]);
+      return -error;
+    }
+    close(report[i]);
+    report[i] = lifted;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -128,9 +154,11 @@ long Spawn(Call& call) {
   snprintf(plan.gid_map, sizeof(plan.gid_map), "0 %u 1", getegid());
 
   int report[2];
-  if (pipe2(report, O_CLOEXEC) != 0) {
-    child[2] = kPipe;
-    return -errno;
+  int step;
+  int opened = OpenReport(report, step);
+  if (opened != 0) {
+    child[2] = step;
+    return opened;
   }
   // Every signal is held back across the clone: a handler of the parent must not run in the copy.
   sigset_t all;
@@ -139,7 +167,7 @@ long Spawn(Call& call) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int pidfd = -1;
   long pid = syscall(SYS_clone, plan.flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, 0);
-  if (pid == 0) Child(plan, report[1]);
+  if (pid == 0) Child(plan, report);
   int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   close(report[1]);

@@ -17,6 +17,6 @@ namespace closewait::os {
 // (a SpawnStep) in child[2].
 long Spawn(Call& call);
 
-enum SpawnStep : int { kClone, kPipe, kUserMap, kDescriptors, kExec };
+enum SpawnStep : int { kClone, kPipe, kUserMap, kLift, kPlace, kSeal, kExec };
 
 }  // namespace closewait::os

@@ -137,7 +137,7 @@ export interface SpawnOptions {
   /** argv, argv[0] included. */
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** What becomes the program's 0, 1 and 2. They stay the caller's. */
+  /** What becomes the program's 0, 1 and 2; EBADF if one is closed. They stay the caller's. */
   readonly stdio?: readonly [number, number, number];
   /** A user namespace of its own, in which the caller's user and group are 0. */
   readonly newUser?: boolean;
@@ -155,7 +155,7 @@ export interface Spawned {
 }
 
 // SpawnStep in native/os/spawn.h.
-const STEPS = ['clone', 'pipe2', 'write(uid_map)', 'dup2', 'execve'];
+const STEPS = ['clone', 'pipe2', 'write(uid_map)', 'fcntl', 'dup2', 'close_range', 'execve'];
 
 const block = (strings: readonly Uint8Array[]): Uint8Array =>
   strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings);

@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { runScript } from '../fixture/script.js';
 import { connected, drain } from '../fixture/sockets.js';
 
 test('clock_getres(): a tick for a coarse clock, at most that for others', (t) => {
@@ -152,7 +153,7 @@ const cannot: [
   ['no program', '/no/such/program', { argv: ['x'] }, 'ENOENT', 'execve'],
   ['no right to run it', '/etc/passwd', { argv: ['x'] }, 'EACCES', 'execve'],
   ['a directory', '/', { argv: ['x'] }, 'EACCES', 'execve'],
-  ['a closed descriptor', '/bin/true', { argv: ['x'], stdio: [0, 1, 100_000] }, 'EBADF', 'dup2'],
+  ['a closed descriptor', '/bin/true', { argv: ['x'], stdio: [0, 1, 100_000] }, 'EBADF', 'fcntl'],
 ];
 
 for (const [what, path, options, code, step] of cannot) {
@@ -163,6 +164,46 @@ for (const [what, path, options, code, step] of cannot) {
     t.is(error.path, path);
   });
 }
+
+test('spawn(): numbers of descriptors that were closed lead nowhere, whatever spawn opens meanwhile', (t) => {
+  const closed = sys.pipe2(sys.O_CLOEXEC);
+  for (const fd of closed) sys.close(fd);
+  for (const fd of closed) {
+    for (const place of [0, 1, 2]) {
+      const stdio: [number, number, number] = [0, 1, 2];
+      stdio[place] = fd;
+      const error = t.throws(() =>
+        sys.spawn('/bin/true', { argv: ['true'], stdio }),
+      ) as sys.SyscallError;
+      t.is(error.code, 'EBADF');
+      t.is(error.syscall, 'fcntl');
+    }
+  }
+});
+
+test('spawn(): while standard descriptors are closed, a program starts, and one that does not start is told', (t) => {
+  const { stdout, stderr } = runScript(`
+    const saved = [0, 1, 2].map((fd) => sys.fcntl(fd, sys.F_DUPFD_CLOEXEC, 3));
+    const how = (path, stdio) => {
+      try {
+        const { pid, pidfd } = sys.spawn(path, { argv: ['x'], stdio });
+        sys.close(pidfd);
+        return sys.waitid(sys.P_PID, pid).status;
+      } catch ({ code, syscall }) {
+        return syscall + ' ' + code;
+      }
+    };
+    const ends = new Set();
+    for (const closed of [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]]) {
+      for (const fd of closed) sys.close(fd);
+      ends.add([how('/bin/true', saved), how('/no/such/program', saved), how('/bin/true', [0, 1, 2])].join());
+      for (const fd of closed) sys.dup3(saved[fd], fd, 0);
+    }
+    console.log([...ends].join('; '));
+  `);
+  t.is(stderr, '');
+  t.is(stdout, '0,execve ENOENT,fcntl EBADF\n');
+});
 
 const TRUE = '/bin/true';
 const argv = ['x'];
