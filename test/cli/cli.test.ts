@@ -311,9 +311,8 @@ runs(`--pcap to a place that cannot be written: one line, exit 3${why}`, (t) => 
 });
 
 (noNamespace === undefined ? test : test.skip)('--reporter and --pcap: both', (t) => {
-  const file = join(scratch(t), 'run.pcapng');
-  const args = ['--driver', 'raw', '--reporter', 'tap', '--pcap', file];
-  const { code, stdout, stderr } = closewait('run', 'close-wait', ...args);
+  const args = ['run', 'close-wait', '--driver', 'raw', '--reporter', 'tap', '--pcap'];
+  const { code, stdout, stderr } = closewait(...args, join(scratch(t), 'run.pcapng'));
   t.is(code, 0, stderr);
   t.regex(stdout, /^ok 1 - close-wait/m);
   t.regex(stderr, /\b11 packets in /);
