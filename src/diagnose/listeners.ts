@@ -1,4 +1,5 @@
 import type { Endpoint } from '../tcp/address.js';
+import type { SocketRow } from '../tcp/socket-table.js';
 
 /** A socket in LISTEN. */
 export interface Listener {
@@ -10,6 +11,13 @@ export interface Listener {
   readonly queued: number;
   /** How many may wait. */
   readonly backlog: number;
+}
+
+/** The listeners that a dump of nothing but LISTEN has shown in a namespace. */
+export function* listenersIn(netns: number, rows: Iterable<SocketRow>): Generator<Listener> {
+  for (const { local, inode, recvQ, sendQ } of rows) {
+    yield { netns, local, inode, queued: recvQ, backlog: sendQ };
+  }
 }
 
 const NONE: readonly Listener[] = [];
@@ -39,7 +47,8 @@ export class Listeners {
 
   /**
    * The listeners a connection may have come in by: those on its very address, else those on any address. SO_REUSEPORT
-   * makes several; none is left where the listener was closed, or where this end had connected.
+   * makes several; none is left where the listener was closed, or where this end had connected. All connections of one
+   * address get the same list.
    */
   of({ netns, local }: { readonly netns: number; readonly local: Endpoint }): readonly Listener[] {
     const port = this.#byNetns.get(netns)?.get(local.port);

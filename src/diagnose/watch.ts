@@ -1,11 +1,13 @@
 import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
 import { codeOf, isGone, unlessGone } from '../observer/proc.js';
 import { SockDiag } from '../observer/sock-diag.js';
-import type { SocketTable } from '../tcp/socket-table.js';
+import type { Endpoint } from '../tcp/address.js';
+import type { SocketRow, SocketTable } from '../tcp/socket-table.js';
 import { Census, commOf, type HeldBy, netnsOf } from './census.js';
 import { diagnose, iteratorFor } from './diagnose.js';
 import { GHOST, kindAt } from './kind.js';
 import { type DescriptorUse, descriptorUseOf } from './limits.js';
+import { type Listener, Listeners, listenersIn } from './listeners.js';
 import { suspiciousStates } from './namespace.js';
 import { checkOptions, type DiagnoseOptions } from './options.js';
 import type { SocketReport } from './record.js';
@@ -26,6 +28,8 @@ const GHOSTS_MS = 60_000;
 const UNKNOWN = -1;
 const NOT_THEIRS = -2;
 
+const NO_LISTENERS: readonly Listener[] = [];
+
 /** One socket, from when it was first seen. */
 interface Known {
   readonly sinceMs: number;
@@ -34,6 +38,10 @@ interface Known {
   shared: boolean;
   /** The last look that saw it. */
   look: number;
+  /** Its own address, where that was asked for. */
+  local: Endpoint | undefined;
+  /** While it has no descriptor: the listeners of this look that it may have come in by. It is theirs. */
+  listeners: readonly Listener[] | undefined;
 }
 
 /** A namespace at one look. */
@@ -41,9 +49,13 @@ interface View {
   readonly table: SocketTable;
   /** What is known of each row; undefined where it is not wanted. */
   readonly rows: readonly (Known | undefined)[];
-  /** The inode number of the listener at a port. */
-  readonly listeners: ReadonlyMap<number, number>;
-  /** Whether there is one that no census has met. */
+  /** The ports that have a listener. */
+  readonly ports: ReadonlySet<number>;
+  /** The inode numbers of all listeners. */
+  readonly listening: Uint32Array;
+  /** Each list of listeners that rows without a descriptor have. */
+  readonly queues: ReadonlySet<readonly Listener[]>;
+  /** Whether there is a socket, or a listener that one waits at, that no census has met. */
   readonly isNew: boolean;
 }
 
@@ -88,6 +100,8 @@ export class Watch implements Disposable {
   #iterator: DescriptorIterator | undefined;
   /** The last pass over /proc. */
   #found: Census | undefined;
+  /** The inode numbers of the listeners there were before it: it has found who holds them, or nobody can be found. */
+  #met: ReadonlySet<number> = new Set();
   #blind: readonly string[] = [];
   #look = 0;
 
@@ -125,14 +139,14 @@ export class Watch implements Disposable {
     const nowMs = performance.now();
     this.#look++;
     if (this.#haunting.isDue(nowMs, false)) await this.#seekGhosts(nowMs);
-    const views = [...this.#diags.values()].map((diag) => this.#view(diag, nowMs));
+    const views = [...this.#diags].map(([netns, diag]) => this.#view(netns, diag, nowMs));
     if (
       this.#census.isDue(
         nowMs,
         views.some(({ isNew }) => isNew),
       )
     ) {
-      await this.#attribute(nowMs);
+      await this.#attribute(views, nowMs);
     }
     this.#tally.begin();
     const incomplete = new Set<string>();
@@ -149,9 +163,14 @@ export class Watch implements Disposable {
   }
 
   /** Lists a namespace, and recognizes the sockets that were there before. */
-  #view(diag: SockDiag, nowMs: number): View {
+  #view(netns: number, diag: SockDiag, nowMs: number): View {
     const table = diag.snapshot({ states: suspiciousStates });
     const { inode, cookie, localPort, remotePort } = table;
+    const listening = diag.snapshot({ states: ['LISTEN'] });
+    const ports = new Set(listening.localPort);
+    // Their addresses are made only for who waits at one.
+    let listeners: Listeners | undefined;
+    const queues = new Set<readonly Listener[]>();
     const rows: (Known | undefined)[] = [];
     let isNew = false;
     for (let row = 0; row < table.length; row++) {
@@ -164,22 +183,41 @@ export class Watch implements Disposable {
       const key = number === 0 ? -Number(cookie[row]) : number;
       let known = this.#known.get(key);
       if (known === undefined) {
-        known = { sinceMs: nowMs, owner: UNKNOWN, shared: false, look: this.#look };
+        known = this.#firstSeen(nowMs);
         this.#known.set(key, known);
       }
       known.look = this.#look;
-      if (known.owner === UNKNOWN && number !== 0) isNew = true;
+      if (number === 0) {
+        known.listeners = NO_LISTENERS;
+        if (ports.has(localPort[row] as number)) {
+          known.local ??= (table.at(row) as SocketRow).local;
+          listeners ??= new Listeners(listenersIn(netns, listening));
+          known.listeners = listeners.of({ netns, local: known.local });
+        }
+        queues.add(known.listeners);
+      } else isNew ||= known.owner === UNKNOWN;
       rows.push(known);
     }
-    return { table, rows, listeners: listenersOf(diag), isNew };
+    isNew ||= [...queues].some((queue) => !this.#hasMet(queue));
+    return { table, rows, ports, listening: listening.inode, queues, isNew };
   }
 
-  async #attribute(nowMs: number): Promise<void> {
+  #firstSeen(sinceMs: number): Known {
+    const [owner, shared, look] = [UNKNOWN, false, this.#look];
+    return { sinceMs, owner, shared, look, local: undefined, listeners: undefined };
+  }
+
+  #hasMet(queue: readonly Listener[]): boolean {
+    return queue.every(({ inode }) => this.#met.has(inode));
+  }
+
+  async #attribute(views: readonly View[], nowMs: number): Promise<void> {
     const before = process.cpuUsage();
     this.#iterator ??= await iteratorFor(this.#known.size);
     const found = new Census(this.#iterator);
     const { refused, hidden } = found;
     this.#found = found;
+    this.#met = new Set(views.flatMap(({ listening }) => [...listening]));
     for (const [inode, known] of this.#known) {
       const held = found.holdersOf(inode);
       known.owner = this.#ownerOf(held);
@@ -201,23 +239,23 @@ export class Watch implements Disposable {
   }
 
   /** Counts the sockets of a namespace into groups; returns how many nobody is known for yet. */
-  #count({ table, rows, listeners }: View, nowMs: number): number {
+  #count({ table, rows, ports, queues }: View, nowMs: number): number {
     const { state, recvQ, sendQ, inode, timer, retransmits, localPort } = table;
     const columns = { state, recvQ, sendQ, inode, timer, retransmits };
+    const owners = new Map([...queues].map((queue) => [queue, this.#ownerAt(queue)]));
     let unattributed = 0;
     for (let row = 0; row < rows.length; row++) {
       const known = rows[row];
       if (known === undefined) continue;
       const port = localPort[row] as number;
-      const listener = listeners.get(port);
-      // Nobody has accepted it: it is the listener's.
-      const isQueued = inode[row] === 0;
-      const owner = isQueued ? this.#ownerOf(this.#found?.holdersOf(listener ?? 0)) : known.owner;
+      const { listeners } = known;
+      const isHeld = listeners === undefined;
+      const owner = isHeld ? known.owner : (owners.get(listeners) as number);
       if (owner === UNKNOWN) unattributed++;
       if (owner === NOT_THEIRS || (owner === UNKNOWN && this.#pids !== undefined)) continue;
-      const kind = kindAt(columns, row, known.shared && !isQueued);
-      const from = listener === undefined ? 0 : port;
-      this.#tally.add(Math.max(owner, 0), from, kind, nowMs - known.sinceMs);
+      const kind = kindAt(columns, row, known.shared && isHeld);
+      const cameIn = isHeld ? ports.has(port) : listeners.length > 0;
+      this.#tally.add(Math.max(owner, 0), cameIn ? port : 0, kind, nowMs - known.sinceMs);
     }
     return unattributed;
   }
@@ -225,17 +263,23 @@ export class Watch implements Disposable {
   #countGhost({ inode, holders }: SocketReport, nowMs: number): void {
     const owner = this.#ownerOf(holders);
     if (owner === NOT_THEIRS) return;
-    const known = this.#known.get(inode) ?? {
-      ...{ sinceMs: nowMs, owner, shared: holders.length > 1, look: this.#look },
-    };
+    const known = this.#known.get(inode) ?? this.#firstSeen(nowMs);
     known.look = this.#look;
     this.#known.set(inode, known);
     this.#tally.add(owner, 0, GHOST, nowMs - known.sinceMs);
   }
 
-  #ownerOf(holders: readonly HeldBy[] | undefined): number {
-    if (this.#pids === undefined) return holders?.[0]?.pid ?? 0;
-    return holders?.find(({ pid }) => this.#pids?.has(pid))?.pid ?? NOT_THEIRS;
+  /** Whose the connections are that wait at one of these listeners. */
+  #ownerAt(listeners: readonly Listener[]): number {
+    const owner = this.#ownerOf(
+      listeners.flatMap(({ inode }) => this.#found?.holdersOf(inode) ?? []),
+    );
+    return owner > 0 || this.#hasMet(listeners) ? owner : UNKNOWN;
+  }
+
+  #ownerOf(holders: readonly HeldBy[]): number {
+    if (this.#pids === undefined) return holders[0]?.pid ?? 0;
+    return holders.find(({ pid }) => this.#pids?.has(pid))?.pid ?? NOT_THEIRS;
   }
 
   #isAtPort(local: number, remote: number): boolean {
@@ -284,15 +328,6 @@ export class Watch implements Disposable {
     this.#iterator?.close();
     for (const diag of this.#diags.values()) diag.close();
   }
-}
-
-function listenersOf(diag: SockDiag): ReadonlyMap<number, number> {
-  const { localPort, inode } = diag.snapshot({ states: ['LISTEN'] });
-  const listeners = new Map<number, number>();
-  for (let row = 0; row < localPort.length; row++) {
-    listeners.set(localPort[row] ?? 0, inode[row] ?? 0);
-  }
-  return listeners;
 }
 
 function useIfAllowed(pid: number, incomplete: Set<string>): DescriptorUse | undefined {

@@ -2,6 +2,7 @@
 import { Watch } from '../../src/diagnose/watch.js';
 import type { Tick } from '../../src/diagnose/watch-record.js';
 import * as sys from '../../src/syscall/sys.js';
+import { Program } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { connected, drain, listening, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
@@ -81,6 +82,67 @@ test("connections that nobody has accepted are their listener's", async (t) => {
   const tick = await seen(watch, ({ sockets }) => sockets === 1);
   const group = { pid, cause: 'never-accepted', state: 'CLOSE_WAIT', listener: port };
   t.like(tick.groups, [{ ...group, fullInMs: null }]);
+});
+
+/** A listener that others may have beside it. */
+function sharing(owned: sys.Descriptors, at: sys.SocketAddress): number {
+  const fd = tcp(owned);
+  sys.setsockopt(fd, sys.SOL_SOCKET, sys.SO_REUSEPORT, 1);
+  sys.bind(fd, at);
+  sys.listen(fd, 8);
+  return fd;
+}
+
+/** Connects and closes, several times. */
+function knock(at: sys.SocketAddress, times: number): void {
+  for (let i = 0; i < times; i++) {
+    using owned = new sys.Descriptors();
+    sys.connect(tcp(owned), at);
+  }
+}
+
+for (const [where, address, own] of [
+  ['the listener of another address with the same port has', '127.0.0.2', 0],
+  ['either of two listeners of one address may have', '127.0.0.1', 3],
+] as const) {
+  test(`connections that ${where} and nobody accepts: ${own} of 3 are this one's`, async (t) => {
+    const owned = ownedBy(t);
+    const { port } = sys.getsockname(sharing(owned, { address: '127.0.0.1', port: 0 }));
+    const theirs = sharing(owned, { address, port });
+    const other = new Program(t, ['sleep', '60'], theirs);
+    owned.close(theirs);
+    knock({ address, port }, 3);
+    using watch = await Watch.open({ pids: [other.pid], ports: [port] });
+    const { groups } = await seen(watch, ({ leaks }) => leaks === 3);
+    t.like(groups, [{ pid: other.pid, cause: 'never-accepted', listener: port, standing: 3 }]);
+    using here = await Watch.open({ pids: [pid], ports: [port] });
+    await here.look();
+    t.is((await here.look()).leaks, own);
+  });
+}
+
+test("connections that wait at a listener younger than the watch are its process's", async (t) => {
+  const owned = ownedBy(t);
+  using watch = await Watch.open({ pids: [pid] });
+  await watch.look();
+  const { address, port } = listening(owned);
+  knock({ address, port }, 1);
+  const { groups } = await seen(watch, ({ leaks }) => leaks > 0);
+  t.like(groups, [{ pid, cause: 'never-accepted', listener: port, sockets: 1, standing: 1 }]);
+});
+
+test('connections that wait at a listener that nobody can be found for: attributed, to nobody', async (t) => {
+  const owned = ownedBy(t);
+  const { fd: listener, address, port } = listening(owned);
+  const [end = -1] = sys.socketpair(sys.AF_UNIX, sys.SOCK_STREAM).map((fd) => owned.own(fd));
+  const data = new Uint8Array(Int32Array.of(listener).buffer);
+  const control = [{ level: sys.SOL_SOCKET, type: sys.SCM_RIGHTS, data }];
+  sys.sendmsg(end, { data: [Buffer.from('!')], control });
+  owned.close(listener);
+  knock({ address, port }, 1);
+  using watch = await Watch.open({ ports: [port] });
+  const { groups } = await seen(watch, (tick) => tick.leaks === 1 && tick.unattributed === 0);
+  t.like(groups, [{ pid: null, cause: 'never-accepted', listener: port }]);
 });
 
 test('two descriptors of one socket', async (t) => {
