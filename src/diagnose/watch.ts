@@ -10,9 +10,9 @@ import { type DescriptorUse, descriptorUseOf } from './limits.js';
 import { type Listener, Listeners, listenersIn } from './listeners.js';
 import { suspiciousStates } from './namespace.js';
 import { checkOptions, type DiagnoseOptions } from './options.js';
-import type { SocketReport } from './record.js';
 import { openSockDiagOf } from './socket-diag.js';
 import { fullInMs, perMinute, Trend } from './trend.js';
+import { type Ghost, stillHaunting } from './watch-ghosts.js';
 import type { ProcessTick, Tick } from './watch-record.js';
 import { Tally } from './watch-tally.js';
 
@@ -23,6 +23,8 @@ export type WatchOptions = Pick<DiagnoseOptions, 'pids' | 'ports'>;
 const SHARE = 0.01;
 const CENSUS_MS = 60_000;
 const GHOSTS_MS = 60_000;
+/** How many ghosts a look asks after. */
+const ASKED = 2000;
 
 /** Instead of a pid: nobody has looked yet, nobody asked for has it. */
 const UNKNOWN = -1;
@@ -82,7 +84,7 @@ class Rarely {
  * Sees: every socket of sock_diag in CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, CLOSING and LAST_ACK at each look; who holds it, and
  * ghosts, when /proc is read again. Blind to: what comes and goes between two looks. Costs: a filtered dump for each look,
  * 1 us a socket; /proc is read when there is a new socket, ghosts are sought once a minute, and each of the two as rarely as
- * makes it 1 % of a core. Needs: what diagnose() needs.
+ * makes it 1 % of a core; 4 us for each ghost, of 2000 at a look. Needs: what diagnose() needs.
  */
 export class Watch implements Disposable {
   readonly #options: WatchOptions;
@@ -95,7 +97,7 @@ export class Watch implements Disposable {
   readonly #fds = new Map<number, Trend>();
   readonly #census = new Rarely();
   readonly #haunting = new Rarely();
-  #ghosts: readonly SocketReport[] = [];
+  #ghosts: readonly Ghost[] = [];
   /** Stays loaded once there were very many sockets. */
   #iterator: DescriptorIterator | undefined;
   /** The last pass over /proc. */
@@ -139,6 +141,7 @@ export class Watch implements Disposable {
     const nowMs = performance.now();
     this.#look++;
     if (this.#haunting.isDue(nowMs, false)) await this.#seekGhosts(nowMs);
+    else this.#layGhosts();
     const views = [...this.#diags].map(([netns, diag]) => this.#view(netns, diag, nowMs));
     if (
       this.#census.isDue(
@@ -234,8 +237,15 @@ export class Watch implements Disposable {
   async #seekGhosts(nowMs: number): Promise<void> {
     const before = process.cpuUsage();
     const found = await diagnose({ ...this.#options, states: ['CLOSE'], settleMs: 0 });
-    this.#ghosts = found.sockets;
+    this.#ghosts = found.sockets.map(({ inode, holders }) => ({ inode, holders }));
     this.#haunting.paid(nowMs, process.cpuUsage(before), GHOSTS_MS);
+  }
+
+  /** Forgets the ghosts that have been closed: of very many some at each look, in turn, yet all at the last one. */
+  #layGhosts(): void {
+    const most = this.#ghosts.length > ASKED && this.goesOn ? ASKED : this.#ghosts.length;
+    const rest = this.#ghosts.slice(most);
+    this.#ghosts = [...rest, ...stillHaunting(this.#ghosts.slice(0, most))];
   }
 
   /** Counts the sockets of a namespace into groups; returns how many nobody is known for yet. */
@@ -260,7 +270,7 @@ export class Watch implements Disposable {
     return unattributed;
   }
 
-  #countGhost({ inode, holders }: SocketReport, nowMs: number): void {
+  #countGhost({ inode, holders }: Ghost, nowMs: number): void {
     const owner = this.#ownerOf(holders);
     if (owner === NOT_THEIRS) return;
     const known = this.#known.get(inode) ?? this.#firstSeen(nowMs);

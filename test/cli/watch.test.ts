@@ -1,5 +1,6 @@
 /** `closewait watch` as its users start it. */
 import { get } from 'node:http';
+import { snapshot } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import { languages, leaking } from '../diagnose/servers.js';
 import { Program } from '../driver/programs.js';
@@ -81,6 +82,21 @@ testUnless(noCompiler, 'one JSON object a look, until its process ends', async (
   t.true(ticks.every(({ elapsedMs }, i) => elapsedMs >= (ticks[i - 1]?.elapsedMs ?? 0)));
   t.is(ticks[3].leaks, 1);
   t.deepEqual(ticks.at(-1).groups, []);
+});
+
+testUnless(noCompiler, 'what ends takes its ghosts along: exit 0', async (t) => {
+  const { program, port } = await leaking(t, ownedBy(t), C, 'ghost');
+  await until(
+    () => !snapshot({ states: ['CLOSE_WAIT'] }).localPort.includes(port),
+    () => 'the RST',
+  );
+  const args = ['--json', '--interval', '20', '--pid', String(program.pid)];
+  const watch = new Program(t, [process.execPath, CLI, 'watch', ...args]);
+  await watch.shows('stdout', /"leaks":1/);
+  program.endInput();
+  t.is(await watch.end(), 0);
+  const last = JSON.parse(watch.stdout.trim().split('\n').at(-1) ?? '');
+  t.like(last, { sockets: 0, leaks: 0, incomplete: [`pid ${program.pid}: no such process`] });
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -1,13 +1,18 @@
 /** A watch over this very process: what it holds, and how that grows. */
+import { fstatSync, readlinkSync } from 'node:fs';
 import { Watch } from '../../src/diagnose/watch.js';
+import { holds } from '../../src/diagnose/watch-ghosts.js';
 import type { Tick } from '../../src/diagnose/watch-record.js';
 import * as sys from '../../src/syscall/sys.js';
-import { Program } from '../driver/programs.js';
+import { compiled, Program, scratch } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { connected, drain, listening, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
+import { testUnless } from '../world/ability.js';
+import { languages } from './servers.js';
 
 const { pid } = process;
+const noCompiler = languages[0]?.missing;
 
 /** Looks until a look fits. */
 async function seen(watch: Watch, fits: (tick: Tick) => boolean): Promise<Tick> {
@@ -153,8 +158,8 @@ test('two descriptors of one socket', async (t) => {
   t.like(await watch.look(), { sockets: 1, groups: [{ cause: 'shared-fd' }] });
 });
 
-test('a ghost', async (t) => {
-  const owned = ownedBy(t);
+/** A descriptor whose connection is gone. */
+async function haunted(owned: sys.Descriptors): Promise<{ ghost: number; port: number }> {
   const { client, server, address } = connected(owned);
   sys.setOption(client, 'SO_LINGER', { on: true, seconds: 0 });
   owned.close(client);
@@ -162,9 +167,49 @@ test('a ghost', async (t) => {
     () => sys.poll([{ fd: server, events: 0 }], 0)[0]?.revents,
     () => 'the RST',
   );
-  using watch = await Watch.open({ pids: [pid], ports: [address.port] });
+  return { ghost: server, port: address.port };
+}
+
+test('a ghost, until it is closed', async (t) => {
+  const owned = ownedBy(t);
+  const { ghost, port } = await haunted(owned);
+  using watch = await Watch.open({ pids: [pid], ports: [port] });
   t.like(await watch.look(), { groups: [{ pid, state: 'CLOSE', cause: 'ghost', standing: 0 }] });
   t.like(await watch.look(), { leaks: 1, groups: [{ cause: 'ghost', standing: 1 }] });
+  owned.close(ghost);
+  // Its number may lead to another socket by then.
+  t.is(tcp(owned), ghost);
+  t.like(await watch.look(), { sockets: 0, leaks: 0, groups: [] });
+});
+
+test('a ghost that two processes hold is of the one that is left', async (t) => {
+  const owned = ownedBy(t);
+  const { ghost, port } = await haunted(owned);
+  const other = new Program(t, ['sleep', '60'], ghost);
+  using here = await Watch.open({ pids: [pid], ports: [port] });
+  using there = await Watch.open({ pids: [other.pid], ports: [port] });
+  using all = await Watch.open({ ports: [port] });
+  for (const watch of [here, there, all]) t.is((await watch.look()).sockets, 1);
+  owned.close(ghost);
+  t.like(await here.look(), { leaks: 0, groups: [] });
+  t.like(await there.look(), { leaks: 1, groups: [{ pid: other.pid }] });
+  t.like(await all.look(), { leaks: 1, groups: [{ pid: other.pid }] });
+});
+
+testUnless(noCompiler, 'who holds a socket after its first thread has ended', async (t) => {
+  const owned = ownedBy(t);
+  const { server } = connected(owned);
+  const { ino } = fstatSync(server);
+  const program = new Program(t, [compiled(scratch(t), 'leaderless')], server);
+  await program.shows('stdout', /^ready\n/);
+  const { pid: leaderless } = program;
+  t.throws(() => readlinkSync(`/proc/${leaderless}/fd/0`));
+  t.true(holds({ pid: leaderless, fd: 0 }, ino));
+  t.false(holds({ pid: leaderless, fd: 1 }, ino));
+  t.false(holds({ pid: leaderless, fd: 99 }, ino));
+  program.signal('SIGKILL');
+  await program.end();
+  t.false(holds({ pid: leaderless, fd: 0 }, ino));
 });
 
 test("others' sockets are left out", async (t) => {
