@@ -1,5 +1,6 @@
 import { Capture, type Frame } from '../observer/capture.js';
 import type { Endpoint } from '../tcp/address.js';
+import { isInitialSyn } from '../tcp/segment.js';
 import type { Host } from '../world/host.js';
 import type { Feed } from './feed.js';
 import type { CapturedFrame } from './record.js';
@@ -94,7 +95,8 @@ export class Packets implements AsyncDisposable {
   /** Who was the first to call an endpoint, from an address if one is given; undefined where nobody did. */
   caller(of: Endpoint, from?: string): Endpoint | undefined {
     for (const { segment } of this.capture.frames) {
-      if (segment?.flags !== 'S' || !isSame(segment.destination, of)) continue;
+      if (segment === undefined || !isInitialSyn(segment.flags)) continue;
+      if (!isSame(segment.destination, of)) continue;
       if (from === undefined || segment.source.address === from) return segment.source;
     }
     return undefined;

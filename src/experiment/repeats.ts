@@ -8,14 +8,18 @@ type Facts = Pick<Segment, 'source' | 'flags' | 'sequence' | 'acknowledgment' | 
  * slow a kernel's timer may run out before the story goes on, and that is not the story's affair. A repeat that is
  * expected counts, and so does everything that is new. By its flags alone a repeat can pass for the segment that is
  * expected next, from the other end: so it is left out or counted as all of the others need it.
+ *
+ * ECN is what two kernels agree on (net.ipv4.tcp_ecn; RFC 3168, section 6.1): its flags count where some are expected.
  */
 export function flagsOf(
   frames: readonly { readonly segment: Facts }[],
   expected: readonly string[],
 ): string[] {
-  const all = frames.map(({ segment }, at) => ({
+  const countsEcn = expected.some((flags) => ECN.test(flags));
+  const segments = frames.map(({ segment }) => (countsEcn ? segment : withoutEcn(segment)));
+  const all = segments.map((segment, at) => ({
     flags: segment.flags,
-    isRepeat: frames.slice(0, at).some((earlier) => isSame(earlier.segment, segment)),
+    isRepeat: segments.slice(0, at).some((earlier) => isSame(earlier, segment)),
   }));
   // How many of those expected there may have been so far.
   let counts = new Set([0]);
@@ -30,6 +34,14 @@ export function flagsOf(
   }
   return told;
 }
+
+/** ECE and CWR. */
+const ECN = /[EW]+/;
+
+const withoutEcn = (segment: Facts): Facts => ({
+  ...segment,
+  flags: segment.flags.replace(ECN, ''),
+});
 
 /** The same numbers from the same end; what it acknowledges may have grown meanwhile, unless that is all it does. */
 function isSame(earlier: Facts, later: Facts): boolean {

@@ -1,4 +1,4 @@
-import type { Segment } from './segment.js';
+import { isInitialSyn, type Segment } from './segment.js';
 import type { TcpStateName } from './states.js';
 
 /** What the machine needs of a segment. */
@@ -30,7 +30,7 @@ export interface ImpliedState<S extends MachineSegment = MachineSegment> {
  */
 export function impliedStates<S extends MachineSegment>(segments: readonly S[]): ImpliedState<S>[] {
   const [first] = segments;
-  if (first?.flags !== 'S') return [];
+  if (first === undefined || !isInitialSyn(first.flags)) return [];
   const machineOf = (end: MachineSegment['end']): Machine =>
     new Machine(end === first.end ? 'CLOSE' : 'LISTEN');
   const machines = { client: machineOf('client'), server: machineOf('server') };

@@ -80,6 +80,11 @@ export const TCP_HEADER = 20;
 /** Flag characters by bit, lowest first. */
 export const FLAGS: readonly string[] = ['F', 'S', 'R', 'P', '.', 'U', 'E', 'W'];
 
+/** Whether flags begin a connection: a SYN that acknowledges nothing. It may offer ECN, `SEW` (RFC 3168, section 6.1.1). */
+export function isInitialSyn(flags: string): boolean {
+  return flags.includes('S') && !/[.RF]/.test(flags);
+}
+
 /** Decodes a captured frame down to its TCP segment, or says why it has none. Never throws. */
 export function decodeFrame(bytes: Uint8Array, options: DecodeFrameOptions): DecodedFrame {
   const packet = locateTcp(bytes, options);

@@ -10,7 +10,7 @@ import {
   type SegmentBody,
   type SegmentSpec,
 } from '../tcp/control-block.js';
-import { decodeFrame, IPPROTO_TCP, type Segment } from '../tcp/segment.js';
+import { decodeFrame, IPPROTO_TCP, isInitialSyn, type Segment } from '../tcp/segment.js';
 import { encodeSegment, spellFlags } from '../tcp/segment-encode.js';
 import { formatSegment, quote } from '../tcp/segment-line.js';
 import { PacketPort } from './packet-port.js';
@@ -176,7 +176,7 @@ export class Wire implements AsyncDisposable {
       if (repeated !== again || !this.#isWanted(segment, wanted)) {
         throw this.#unexpected(expected, line, segment);
       }
-      if (segment.flags === 'S') this.#remote = segment.source;
+      if (isInitialSyn(segment.flags)) this.#remote = segment.source;
       this.#block.countReceived(segment);
       return true;
     });
@@ -278,7 +278,7 @@ export class Wire implements AsyncDisposable {
     const { flags, sequence, acknowledgment, window, payload } = wanted;
     return (
       segment.flags === flags &&
-      (flags === 'S' || segment.source.port === this.#remote.port) &&
+      (isInitialSyn(flags) || segment.source.port === this.#remote.port) &&
       segment.sequence === (sequence ?? segment.sequence) &&
       segment.acknowledgment === (acknowledgment ?? segment.acknowledgment) &&
       segment.window === (window ?? segment.window) &&

@@ -110,3 +110,14 @@ inNamespace('a capture that lost frames speaks against no run', async (t) => {
   t.false(gaps.record.ok);
   t.regex(gaps.record.reason ?? '', /^segments of the connection: .* \(capture\)$/);
 });
+
+inNamespace('ends that agree on ECN do as the others do', async (t) => {
+  const ecn = altered({ sysctls: { 'net/ipv4/tcp_ecn': '1' } });
+  const { record, frames } = await observed(ecn, 'raw');
+  t.is(record.verdict, 'reproduced', record.reason);
+  t.deepEqual(record.findings, []);
+  t.deepEqual(
+    frames.slice(0, 2).map(({ segment }) => segment.flags),
+    ['SEW', 'S.E'],
+  );
+});

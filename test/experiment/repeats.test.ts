@@ -27,6 +27,18 @@ for (const { name, segments, expected, flags } of [
     flags: 'S S. .',
   },
   {
+    name: 'ECN, which nobody expected, given up in a SYN that was sent again',
+    segments: 'C SEW 0 0, C S 0 0, S S.E 0 1, C . 1 1',
+    expected: 'S S. .',
+    flags: 'S S. .',
+  },
+  {
+    name: 'ECN that was expected, and not agreed on',
+    segments: 'C SEW 0 0, S S. 0 1, C . 1 1',
+    expected: 'SEW S.E .',
+    flags: 'SEW S. .',
+  },
+  {
     name: 'a repeat that was expected',
     segments: 'C S 0 0, S S. 0 1, S S. 0 1, C . 1 1',
     expected: 'S S. S. .',

@@ -33,6 +33,18 @@ const OPENED = [
 const rows = [
   { name: 'the handshake', segments: OPEN, expected: OPENED },
   {
+    name: 'a handshake that offers ECN',
+    segments: 'C SEW 0, S S.E 0 1, C . 1 1',
+    expected: OPENED,
+  },
+  {
+    name: 'a handshake that offers ECN, its SYN sent again without',
+    segments: 'C SEW 0, C S 0, S S. 0 1, C . 1 1',
+    expected: OPENED,
+  },
+  { name: 'an answer without its call', segments: 'S S.E 0 1, C . 1 1', expected: [] },
+  { name: 'a reset with a SYN', segments: 'C SR 0, S S. 0 1', expected: [] },
+  {
     name: 'an active close',
     segments: `${OPEN}, C F. 1 1, S . 1 2, S F. 1 2, C . 2 2`,
     expected: [

@@ -44,6 +44,26 @@ onWire('the host connects, and closes first', async (t, scene, wire) => {
   await scene.in('TIME_WAIT');
 });
 
+onWire('a SYN that offers ECN is a SYN, spelt otherwise', async (t, scene, wire) => {
+  await scene.set('tcp_ecn', '1');
+  const fd = await scene.socket();
+  const connected = scene.host.connect(fd, wire.local);
+  await wire.expect('SEW');
+  wire.send('S.E');
+  await wire.expect('.');
+  await connected;
+  t.is(scene.state, 'ESTABLISHED');
+});
+
+onWire("'S' is a SYN that offers no ECN", async (t, scene, wire) => {
+  await scene.set('tcp_ecn', '1');
+  const fd = await scene.socket();
+  const connecting = t.throwsAsync(scene.host.connect(fd, wire.local), { name: 'AbortError' });
+  await t.throwsAsync(wire.expect('S'), { message: /expected S; observed SEW/ });
+  await scene.host.stop();
+  await connecting;
+});
+
 onWire('a SYN to where nobody listens draws a reset', async (t, scene, wire) => {
   const { fd, port } = await scene.listen();
   await scene.close(fd);
