@@ -97,7 +97,9 @@ export class DescriptorIterator implements Disposable {
 /** Throws where a program would be refused: to read the kernel's types first would be for nothing. */
 function checkPrivilege(): void {
   for (const [name, inode] of Object.entries(FIRST)) {
-    if (statSync(`/proc/self/ns/${name}`).ino !== inode) {
+    // Of a kernel without CONFIG_USER_NS or CONFIG_PID_NS: no such file, and no namespace but the first.
+    const { ino = inode } = statSync(`/proc/self/ns/${name}`, { throwIfNoEntry: false }) ?? {};
+    if (ino !== inode) {
       throw new UnavailableError(`needs the first ${name} namespace`);
     }
   }

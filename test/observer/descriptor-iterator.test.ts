@@ -5,6 +5,7 @@ import { socketsOf } from '../../src/observer/process.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 
+const MODULE = fileURLToPath(new URL('../../src/observer/descriptor-iterator.js', import.meta.url));
 const iterator = DescriptorIterator.openIfAllowed();
 const iterating = iterator === undefined ? test.skip : test;
 const note = iterator === undefined ? ' (skipped: needs CAP_BPF and CAP_PERFMON)' : '';
@@ -81,14 +82,30 @@ iterating(
   },
 );
 
+/** Hides the files of this process's namespaces: a kernel that was built without some has none of those. */
+const WITHOUT_NAMESPACES = 'mount -t tmpfs none /proc/$$/ns && exec "$@"';
+
+iterating(`a namespace that the kernel does not know is the first${note}`, (t) => {
+  const program = `
+    import { DescriptorIterator } from ${JSON.stringify(MODULE)};
+    const [rows] = DescriptorIterator.openIfAllowed().rows();
+    console.log(rows.length > 0);`;
+  const node = [process.execPath, '--input-type=module', '-e', program];
+  const { stdout, stderr } = spawnSync(
+    'unshare',
+    ['--mount', 'sh', '-c', WITHOUT_NAMESPACES, 'sh', ...node],
+    { encoding: 'utf8' },
+  );
+  t.is(stdout, 'true\n', stderr);
+});
+
 test('where it is not allowed there is none, and readlink is left', (t) => {
   if (process.getuid?.() !== 0) {
     t.is(iterator, undefined);
     return;
   }
-  const path = fileURLToPath(new URL('../../src/observer/descriptor-iterator.js', import.meta.url));
   const program = `
-    import { DescriptorIterator } from ${JSON.stringify(path)};
+    import { DescriptorIterator } from ${JSON.stringify(MODULE)};
     try { DescriptorIterator.open(); } catch ({ message }) { console.log(message); }
     console.log(DescriptorIterator.openIfAllowed());`;
   const bounding = ['--bounding-set', '-all', '--inh-caps', '-all'];
