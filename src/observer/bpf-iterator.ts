@@ -5,6 +5,7 @@ import { stateMask } from '../tcp/states.js';
 import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { iteratorProgram } from './iterator-program.js';
+import { readIterator } from './iterator-read.js';
 import { type SocketTypes, socketTypes, type TableTypes, tableTypes } from './iterator-types.js';
 import type { Availability } from './observer.js';
 import { CHUNK, connectionStates, familyNumber, type SnapshotOptions } from './sock-diag.js';
@@ -120,7 +121,7 @@ function* chunksOf(iterator: number): Generator<Uint8Array> {
   let block = new Uint8Array(0);
   for (;;) {
     if (block.length < CHUNK) block = Buffer.allocUnsafeSlow(BLOCK);
-    const length = sys.read(iterator, block);
+    const length = readIterator(iterator, block);
     if (length === 0) return;
     yield block.subarray(0, length);
     block = block.subarray(length);

@@ -1,10 +1,11 @@
 import { readFileSync, statSync } from 'node:fs';
 import * as bpf from '../syscall/bpf.js';
-import { close, Descriptors, read } from '../syscall/descriptor.js';
+import { close, Descriptors } from '../syscall/descriptor.js';
 import { SyscallError } from '../syscall/error.js';
 import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { descriptorProgram, descriptorTypes } from './descriptor-program.js';
+import { readIterator } from './iterator-read.js';
 import { CHUNK } from './sock-diag.js';
 import { UnavailableError } from './unavailable-error.js';
 
@@ -76,7 +77,9 @@ export class DescriptorIterator implements Disposable {
       const buffer = new Uint32Array(CHUNK / 4);
       const bytes = new Uint8Array(buffer.buffer);
       // A read of as much as the kernel's own buffer cuts no row (bpf_seq_read()).
-      for (let length = read(iterator, bytes); length > 0; length = read(iterator, bytes)) {
+      for (;;) {
+        const length = readIterator(iterator, bytes);
+        if (length === 0) return;
         yield buffer.subarray(0, length / 4);
       }
     } finally {
