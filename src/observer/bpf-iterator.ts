@@ -5,10 +5,10 @@ import { stateMask } from '../tcp/states.js';
 import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { iteratorProgram } from './iterator-program.js';
-import { readIterator } from './iterator-read.js';
+import { iteratorBufferSize, readIterator } from './iterator-read.js';
 import { type SocketTypes, socketTypes, type TableTypes, tableTypes } from './iterator-types.js';
 import type { Availability } from './observer.js';
-import { CHUNK, connectionStates, familyNumber, type SnapshotOptions } from './sock-diag.js';
+import { connectionStates, familyNumber, type SnapshotOptions } from './sock-diag.js';
 import { UnavailableError } from './unavailable-error.js';
 
 /** Which sockets to list, and how. */
@@ -113,14 +113,15 @@ export class BpfIterator implements Disposable {
   }
 }
 
-// Many reads fill one piece of memory, not zeroed: what they do not fill is never looked at.
-const BLOCK = 32 * CHUNK;
+/** Many reads fill one piece of memory, not zeroed: what they do not fill is never looked at. */
+const READS = 32;
 
-/** What the program wrote, in pieces of whole messages: a read of more than the kernel's buffer cuts none (bpf_seq_read). */
+/** What the program wrote, in pieces of whole messages. */
 function* chunksOf(iterator: number): Generator<Uint8Array> {
+  const least = iteratorBufferSize();
   let block = new Uint8Array(0);
   for (;;) {
-    if (block.length < CHUNK) block = Buffer.allocUnsafeSlow(BLOCK);
+    if (block.length < least) block = Buffer.allocUnsafeSlow(READS * least);
     const length = readIterator(iterator, block);
     if (length === 0) return;
     yield block.subarray(0, length);

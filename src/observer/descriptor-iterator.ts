@@ -5,8 +5,7 @@ import { SyscallError } from '../syscall/error.js';
 import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { descriptorProgram, descriptorTypes } from './descriptor-program.js';
-import { readIterator } from './iterator-read.js';
-import { CHUNK } from './sock-diag.js';
+import { iteratorBufferSize, readIterator } from './iterator-read.js';
 import { UnavailableError } from './unavailable-error.js';
 
 /** PROC_USER_INIT_INO, PROC_PID_INIT_INO in linux/proc_ns.h: where privileges and process numbers are the kernel's own. */
@@ -74,9 +73,8 @@ export class DescriptorIterator implements Disposable {
   *rows(): Generator<Uint32Array> {
     const iterator = bpf.bpf_iter_create(this.#link);
     try {
-      const buffer = new Uint32Array(CHUNK / 4);
+      const buffer = new Uint32Array(iteratorBufferSize() / 4);
       const bytes = new Uint8Array(buffer.buffer);
-      // A read of as much as the kernel's own buffer cuts no row (bpf_seq_read()).
       for (;;) {
         const length = readIterator(iterator, bytes);
         if (length === 0) return;

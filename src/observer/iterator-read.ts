@@ -1,5 +1,11 @@
 import { read } from '../syscall/descriptor.js';
 import { SyscallError } from '../syscall/error.js';
+import { pageSize } from '../syscall/page-size.js';
+
+/** Bytes of the kernel's own buffer. A read of less may end in the middle of what was written in one piece (bpf_seq_read()). */
+export function iteratorBufferSize(): number {
+  return 8 * pageSize();
+}
 
 /**
  * Reads from a BPF iterator; 0 is its end. Throws SyscallError, but for EAGAIN, which means: read again. After a million objects

@@ -42,7 +42,7 @@ export interface FindOptions {
 const ANSWER = 4096;
 
 // The kernel fills messages up to the room that the receiver has shown, at most 32 KiB (netlink_dump()).
-export const CHUNK = 32768;
+const CHUNK = 32768;
 // One piece of memory for many messages, not zeroed: what a chunk does not fill is never looked at.
 const BLOCK = 32 * CHUNK;
 const ATTEMPTS = 4;
