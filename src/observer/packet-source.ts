@@ -5,6 +5,7 @@ import {
   BLOCK_STATUS_OFFSET,
   blockLength,
   decodeBlock,
+  decodePacketLength,
   decodePacketStatistics,
   encodeRingRequest,
   PACKET_TIMESTAMP,
@@ -49,7 +50,7 @@ const SOCKADDR_LL_TYPE = 10;
 const STATISTICS_LENGTH = 12;
 // The largest that segmentation offload makes (BIG TCP, 512 KiB), and its headers.
 const SNAPLEN = 524288 + 64;
-const CONTROL = 64;
+const CONTROL = 128;
 const QUEUE_BYTES = 1 << 22;
 const MESSAGES = 256;
 
@@ -72,6 +73,7 @@ export async function openPacketSource(
 class RingError extends Error {}
 
 async function messages(fd: number): Promise<PacketSource> {
+  sys.setsockopt(fd, sys.SOL_PACKET, sys.PACKET_AUXDATA, 1);
   try {
     sys.setOption(fd, 'SO_RCVBUFFORCE', QUEUE_BYTES);
   } catch (error) {
@@ -206,7 +208,7 @@ class MessageSource extends BoundSocket implements PacketSource {
       packets.push({
         offset,
         length: bytes.length,
-        wireLength: message.length,
+        wireLength: wireLengthOf(message),
         ...stampOf(message),
         outgoing: message.name[SOCKADDR_LL_TYPE] === sys.PACKET_OUTGOING,
       });
@@ -226,13 +228,17 @@ class MessageSource extends BoundSocket implements PacketSource {
   }
 }
 
-function stampOf({
-  control,
-}: sys.IncomingMessage): Pick<RingPacket, 'seconds' | 'nanoseconds' | 'stamp'> {
-  const stamp = control.find(
-    ({ level, type }) => level === sys.SOL_SOCKET && type === sys.SCM_TIMESTAMPNS,
-  );
-  const { buffer, byteOffset, byteLength } = stamp?.data ?? new Uint8Array(16);
+/** What MSG_TRUNC tells is how much the filter let pass: the kernel has cut off the rest before it answers. */
+function wireLengthOf(message: sys.IncomingMessage): number {
+  const auxiliary = controlOf(message, sys.SOL_PACKET, sys.PACKET_AUXDATA);
+  return (auxiliary && decodePacketLength(auxiliary)) ?? message.length;
+}
+
+function stampOf(
+  message: sys.IncomingMessage,
+): Pick<RingPacket, 'seconds' | 'nanoseconds' | 'stamp'> {
+  const stamp = controlOf(message, sys.SOL_SOCKET, sys.SCM_TIMESTAMPNS);
+  const { buffer, byteOffset, byteLength } = stamp ?? new Uint8Array(16);
   const view = new DataView(buffer, byteOffset, byteLength);
   return {
     seconds: Number(view.getBigInt64(0, true)),
@@ -240,4 +246,12 @@ function stampOf({
     // Where the kernel had none it has put in the present time, and does not say so.
     stamp: 'software',
   };
+}
+
+function controlOf(
+  { control }: sys.IncomingMessage,
+  level: number,
+  type: number,
+): Uint8Array | undefined {
+  return control.find((each) => each.level === level && each.type === type)?.data;
 }

@@ -1,4 +1,4 @@
-// The memory of a TPACKET_V3 capture ring: linux/if_packet.h, Documentation/networking/packet_mmap.rst.
+// The memory of a TPACKET_V3 capture ring, and what comes with a packet outside of one: linux/if_packet.h, Documentation/networking/packet_mmap.rst.
 
 /** The ring's version (PACKET_VERSION) and the option that asks for hardware time stamps. */
 export const TPACKET_V3 = 2;
@@ -27,6 +27,9 @@ const packet = {
   packetType: 58,
   headerSize: 68,
 } as const;
+
+/** Offset of `tp_len` in `struct tpacket_auxdata`. */
+const AUXDATA_LENGTH = 4;
 
 const PACKET_OUTGOING = 4;
 const FRAME_SIZE = 2048;
@@ -134,6 +137,11 @@ export function decodeBlock(bytes: Uint8Array): RingBlock {
     at += next;
   }
   return { packets };
+}
+
+/** How long a packet was, by `struct tpacket_auxdata`, the control message of PACKET_AUXDATA; undefined where it is cut short. */
+export function decodePacketLength(bytes: Uint8Array): number | undefined {
+  return bytes.length < AUXDATA_LENGTH + 4 ? undefined : u32(bytes, AUXDATA_LENGTH);
 }
 
 /** Decodes PACKET_STATISTICS; what a shorter answer does not have is 0. */

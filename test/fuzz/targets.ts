@@ -24,7 +24,12 @@ import {
   findAttribute,
   NetlinkCursor,
 } from '../../src/tcp/netlink.js';
-import { blockLength, decodeBlock, decodePacketStatistics } from '../../src/tcp/packet-ring.js';
+import {
+  blockLength,
+  decodeBlock,
+  decodePacketLength,
+  decodePacketStatistics,
+} from '../../src/tcp/packet-ring.js';
 import { decodeBpfRing, decodePerfRing } from '../../src/tcp/ring.js';
 import { decodeLink, decodeLocalRoute, formatLinkAddress } from '../../src/tcp/rtnetlink.js';
 import { decodeFrame } from '../../src/tcp/segment.js';
@@ -211,7 +216,12 @@ export const targets: Record<string, Target> = {
     seeds: [
       words([1, 48, 1, 1, 48, 200, 0, 0, 0, 0, 0, 0, 0, 1, 2, 60, 60, 1, 0x52_0042], zeroes(200)),
     ],
-    run: (bytes) => [decodeBlock(bytes), blockLength(bytes), decodePacketStatistics(bytes)],
+    run: (bytes) => [
+      decodeBlock(bytes),
+      blockLength(bytes),
+      decodePacketStatistics(bytes),
+      decodePacketLength(bytes),
+    ],
   },
   quote: { seeds: [bytesOf('test\n')], run: quote },
   record: { seeds: [bytesOf(record)], run: (bytes) => decodeRecord(text(bytes), 1) },

@@ -5,6 +5,7 @@ import {
   BLOCK_STATUS_OFFSET,
   blockLength,
   decodeBlock,
+  decodePacketLength,
   decodePacketStatistics,
   encodeRingRequest,
   PACKET_TIMESTAMP,
@@ -173,6 +174,14 @@ test('statistics, in the long and the short form', (t) => {
   t.deepEqual(decodePacketStatistics(bytes.subarray(0, 3)), { packets: 7, drops: 0, freezes: 0 });
 });
 
+test('the length of a packet, and none where it is cut short', (t) => {
+  const bytes = new Uint8Array(Uint32Array.of(1, 1042, 60, 0, 0).buffer);
+  t.is(decodePacketLength(bytes), 1042);
+  t.is(decodePacketLength(bytes.subarray(0, 8)), 1042);
+  t.is(decodePacketLength(bytes.subarray(0, 7)), undefined);
+  t.is(decodePacketLength(new Uint8Array(0)), undefined);
+});
+
 const hasCompiler = spawnSync('cc', ['--version']).status === 0;
 const withCompiler = hasCompiler ? test : test.skip;
 
@@ -195,6 +204,7 @@ withCompiler(
       IS(offsetof(struct tpacket_block_desc, hdr.bh1.offset_to_first_pkt), 16);
       IS(offsetof(struct tpacket_block_desc, hdr.bh1.blk_len), 20);
       IS(sizeof(struct tpacket_block_desc), 48);
+      IS(offsetof(struct tpacket_auxdata, tp_len), 4);
       IS(offsetof(struct tpacket3_hdr, tp_sec), 4);
       IS(offsetof(struct tpacket3_hdr, tp_snaplen), 12);
       IS(offsetof(struct tpacket3_hdr, tp_len), 16);
