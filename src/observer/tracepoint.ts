@@ -260,9 +260,11 @@ export class TracepointObserver implements AsyncDisposable {
   }
 
   #poll(): void {
-    this.#settledNs = this.#polledNs;
+    const lastNs = this.#polledNs;
     this.#polledNs = clock_gettime(CLOCK_MONOTONIC);
-    this.#drain();
+    // A record that is still being written hides what lies behind it.
+    if (!this.#drain()) return;
+    this.#settledNs = lastNs;
     // Without a listener, decoding waits until somebody asks.
     if (!this.#onEvent) return;
     this.#settle(this.#settledNs);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
 import { tcpInfo } from '../../src/observer/tcp-info.js';
@@ -8,9 +8,6 @@ import {
   TracepointObserver,
   type TracepointOptions,
 } from '../../src/observer/tracepoint.js';
-import { BPF_MAP_TYPE_RINGBUF } from '../../src/syscall/bpf.js';
-import { Mapping } from '../../src/syscall/mapping.js';
-import { pageSize } from '../../src/syscall/page-size.js';
 import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
@@ -294,45 +291,6 @@ observing(`a thread that does not exist cannot be observed by perf${note}`, asyn
   await t.throwsAsync(TracepointObserver.start({ via: 'perf', threads: [2 ** 31 - 1] }), {
     code: 'ESRCH',
   });
-});
-
-byBpf(`a ring that cannot be read ends it, with an error${bpfNote}`, async (t) => {
-  const owned = ownedBy(t);
-  const listener = listening(owned);
-  const failures: Error[] = [];
-  const seen: TraceEvent[] = [];
-  const observer = await start(t, {
-    ...{ via: 'bpf', ports: [listener.port] },
-    onEvent: (event) => seen.push(event),
-    onFailure: (error) => failures.push(error),
-  });
-  const linkOf = (fd: string): string => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`);
-    } catch {
-      return ''; // the listing's own
-    }
-  };
-  const isRing = (fd: string) => {
-    const ring = new RegExp(`^map_type:\\s${BPF_MAP_TYPE_RINGBUF}$`, 'm');
-    return ring.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
-  };
-  const ring = Number(
-    readdirSync('/proc/self/fd').find((fd) => linkOf(fd).includes('bpf-map') && isRing(fd)),
-  );
-  const consumer = new Mapping(ring, pageSize(), { writable: true });
-  // As if the reader had lost its place: half a header on.
-  new BigUint64Array(consumer.bytes.buffer)[0] = 4n;
-  consumer.unmap();
-  liveAndDie(owned, listener);
-  const [failure] = await until(
-    () => (failures.length > 0 ? failures : undefined),
-    () => `${seen.length} events and no failure`,
-  );
-  t.regex(failure?.message ?? '', /^BPF ring/);
-  await observer.flush();
-  await observer.stop();
-  t.is(failures.length, 1);
 });
 
 const wrong: readonly [name: string, options: object, error: RegExp][] = [
