@@ -25,7 +25,8 @@ long NetworkToPresentation(Call& call);
 // recvmsg(2), and what it wrote into the struct msghdr.
 long ReceiveMessage(Call& call);
 
-// getsockopt(2), told its room in the unit that the option counts in.
+// getsockopt(2), told its room in the unit that the option counts in; -EINVAL where the kernel
+// would write past it.
 long GetSocketOption(Call& call);
 
 namespace rows {

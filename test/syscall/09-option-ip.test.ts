@@ -1,6 +1,7 @@
 // IPPROTO_IP, and multicast of both families. Sources beside the manual page: net/ipv4/ip_sockglue.c, net/ipv4/igmp.c.
 import { ipOptions } from '../../src/syscall/option-ip.js';
 import * as sys from '../../src/syscall/sys.js';
+import { actorOf } from '../fixture/actors.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import {
   everyRowHasATest,
@@ -184,6 +185,61 @@ for (const [on, group, one, other] of [
     { ...membership, mode: sys.MCAST_EXCLUDE, sources: [one, other] },
     { prepare, question: [membership] },
   );
+}
+
+// Where the number of sources is, and where they begin: struct ip_msfilter, struct group_filter.
+for (const [on, name, group, of, [count, head, size]] of [
+  ['udp4', 'IP_MSFILTER', '239.255.7.9', '127.0.0', [12, 16, 4]],
+  ['udp4', 'MCAST_MSFILTER', '239.255.7.9', '127.0.0', [140, 144, 128]],
+  ['udp6', 'MCAST_MSFILTER', 'ff12::9', '2001:db8:', [140, 144, 128]],
+] as const) {
+  const sources = [1, 2, 3, 4, 5, 6, 7, 8].map((i) => `${of}${on === 'udp4' ? '.' : ':'}${i}`);
+  const full = head + sources.length * size;
+
+  /** A question about eight sources, at the beginning of memory that is not all for the answer. */
+  const asked = (owned: sys.Descriptors) => {
+    const fd = sockets[on](owned);
+    sys.setOption(fd, 'MCAST_JOIN_GROUP', { group, interface: 1 });
+    const filter = { group, mode: sys.MCAST_EXCLUDE, sources };
+    if (name === 'IP_MSFILTER') sys.setOption(fd, name, { ...filter, address: '127.0.0.1' });
+    else sys.setOption(fd, name, { ...filter, interface: 1 });
+    const memory = new Uint8Array(2 * full);
+    const { codec, level, level6, option } = sys.socketOptions[name] as sys.SocketOption<
+      unknown,
+      unknown
+    >;
+    const about = { group, address: '127.0.0.1', interface: 1 };
+    memory.set(codec.ask?.(about)?.subarray(0, head) ?? []);
+    new DataView(memory.buffer).setUint32(count, sources.length, true);
+    return { fd, level: (on === 'udp6' && level6) || level, option, memory };
+  };
+
+  for (const room of [head, full - 1]) {
+    test(`${name} on ${on}: ${room} bytes are too few for eight sources, and no byte is written`, async (t) => {
+      const { fd, level, option, memory } = asked(ownedBy(t));
+      const before = memory.slice();
+      const actor = await actorOf(t);
+      for (const ask of [sys.getsockopt, actor.getsockopt.bind(actor)]) {
+        await t.throwsAsync(async () => ask(fd, level, option, memory.subarray(0, room)), {
+          code: 'EINVAL',
+        });
+        t.deepEqual(memory, before);
+      }
+    });
+  }
+
+  test(`${name} on ${on}: the sources that there is room for, and the number of all`, (t) => {
+    const { fd, level, option, memory } = asked(ownedBy(t));
+    t.is(sys.getsockopt(fd, level, option, memory.subarray(0, full)), full);
+    t.true(memory.subarray(full - size, full).some((byte) => byte !== 0));
+    const view = new DataView(memory.buffer);
+    view.setUint32(count, 3, true);
+    t.is(sys.getsockopt(fd, level, option, memory.subarray(0, full)), head + 3 * size);
+    t.is(view.getUint32(count, true), sources.length);
+    t.true(memory.subarray(full).every((byte) => byte === 0));
+    t.throws(() => sys.getsockopt(fd, level, option, new Uint8Array(head - 1)), { code: 'EINVAL' });
+    t.throws(() => sys.getsockopt(fd, level, option, new Uint8Array()), { code: 'EINVAL' });
+  });
 }
 
 test('what is sent to a group comes to who joined it, and not from a source that is blocked', (t) => {

@@ -127,6 +127,27 @@ for (const option of ['TCP_AO_GET_KEYS', 'TCP_AO_INFO', 'TCP_AO_REPAIR'] as cons
   });
 }
 
+// linux/tcp.h: `nkeys` of struct tcp_ao_getsockopt. The kernel lists that many, each as far from the next as it is given bytes.
+const KEY_COUNT = 272;
+for (const [keys, room] of [
+  [2, 304],
+  [2 ** 32 - 1, 608],
+  [1, KEY_COUNT + 3],
+] as const) {
+  test(`TCP_AO_GET_KEYS: ${room} bytes are too few for ${keys} keys, with CONFIG_TCP_AO or without`, (t) => {
+    const bytes = new Uint8Array(1024);
+    new DataView(bytes.buffer).setUint32(KEY_COUNT, keys, true);
+    const ask = () =>
+      sys.getsockopt(
+        tcp(ownedBy(t)),
+        sys.IPPROTO_TCP,
+        sys.TCP_AO_GET_KEYS,
+        bytes.subarray(0, room),
+      );
+    t.throws(ask, { code: 'EINVAL' });
+  });
+}
+
 about('TCP_ZEROCOPY_RECEIVE');
 test('TCP_ZEROCOPY_RECEIVE on connected4, get only: what is queued; nothing is mapped', (t) => {
   const { client, server } = connected(ownedBy(t));
