@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "calls.h"
+
 namespace closewait::os {
 namespace {
 
@@ -28,11 +30,16 @@ int Make(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0
 }
 
 int Option(int fd, const Step& step) {
+  // For a filter the length is a number of instructions.
+  if (step.a == SOL_SOCKET && step.b == SO_GET_FILTER) return -EINVAL;
   int value = 0;
-  socklen_t length = sizeof(value);
-  int result = Make(SYS_getsockopt, fd, step.a, step.b, reinterpret_cast<long>(&value),
-                    reinterpret_cast<long>(&length));
-  return result < 0 ? result : value;
+  Call call;
+  call.capacity = sizeof(value);
+  const long args[6] = {fd, step.a, step.b, reinterpret_cast<long>(&value),
+                        reinterpret_cast<long>(&call.capacity)};
+  std::copy_n(args, 6, call.args);
+  long result = GetSocketOption(call);
+  return result < 0 ? static_cast<int>(result) : value;
 }
 
 // The bytes may be those of the steps, and another thread may write to them: what was checked is a

@@ -21,7 +21,7 @@ export const STEP_LENGTH = 4;
 /**
  * Several calls in one crossing, whatever each returns: `[SEQUENCE.close, fd, 0, 0]`, `[shutdown, fd, how, 0]`,
  * `[read, fd, length, 0]`, `[write, fd, length, 0]` and `[connect, fd, length, 0]` of the beginning of `bytes`,
- * `[getsockopt, fd, level, name]` of an int, `[socket, domain, type, protocol]`, `[accept, fd, flags, 0]`,
+ * `[getsockopt, fd, level, name]` of an int (EINVAL for a filter), `[socket, domain, type, protocol]`, `[accept, fd, flags, 0]`,
  * `[setsockopt, fd, level, name]` to the first 8 of `bytes`, `[gettid, 0, 0, 0]`. An fd of -1 is the result of the first step, -2 that of the second. What each returned, or -errno,
  * is left in `results`; `[clock, 0, 0, 0]` leaves CLOCK_MONOTONIC, read through the vDSO, in the next of `stamps`.
  *

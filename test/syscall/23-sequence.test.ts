@@ -1,6 +1,7 @@
 import * as gate from '../../src/syscall/gate.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { socketFilter, testWith } from '../fixture/privilege.js';
 
 const { SEQUENCE } = sys;
 const bytes = new Uint8Array(16);
@@ -83,6 +84,31 @@ for (const [does, steps, results, stamps] of refused) {
     t.is((error as sys.SyscallError).code, 'EINVAL');
   });
 }
+
+testWith(socketFilter)('sequence: a filter is no int, however long the program', (t) => {
+  const fd = ownedBy(t).own(sys.socket(sys.AF_INET, sys.SOCK_STREAM));
+  const ask = [SEQUENCE.getsockopt, fd, sys.SOL_SOCKET, sys.SO_GET_FILTER];
+  for (let length = 0; length <= 5; length++) {
+    const program = Array.from({ length }, () => [6, 0, 0, 0, 255, 255, 255, 255]).flat();
+    if (length > 0) sys.attachFilter(fd, Uint8Array.from(program));
+    t.deepEqual(sequence([ask])[0], [-sys.EINVAL]);
+  }
+});
+
+test('sequence: an option whose answer the question measures has no room in an int', (t) => {
+  const owned = ownedBy(t);
+  const udp = owned.own(sys.socket(sys.AF_INET, sys.SOCK_DGRAM));
+  const tcp = owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM));
+  sys.setOption(udp, 'IP_TTL', 7);
+  const [results] = sequence([
+    [SEQUENCE.getsockopt, udp, sys.IPPROTO_IP, sys.IP_MSFILTER],
+    [SEQUENCE.getsockopt, udp, sys.IPPROTO_IP, sys.MCAST_MSFILTER],
+    [SEQUENCE.getsockopt, tcp, sys.IPPROTO_TCP, sys.TCP_AO_GET_KEYS],
+    [SEQUENCE.getsockopt, udp, sys.IPPROTO_IP, sys.IP_TTL],
+    [SEQUENCE.getsockopt, 1 << 30, sys.IPPROTO_IP, sys.IP_TTL],
+  ]);
+  t.deepEqual(results, [-sys.EINVAL, -sys.EINVAL, -sys.EINVAL, 7, -sys.EBADF]);
+});
 
 test('gates: the results of the calls they are', (t) => {
   const [a, b] = sys.socketpair(sys.AF_UNIX, sys.SOCK_STREAM);
