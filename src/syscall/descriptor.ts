@@ -90,7 +90,8 @@ const ioctlNumber = define<[fd: number, request: number, argument?: Uint8Array],
   name: 'ioctl',
   room: 4,
   enter: (invoke, room, fd, request) => invoke(fd, request, room.fill(0)),
-  leave: (_result, room) => new DataView(room.buffer).getInt32(0, true),
+  // A request that makes a descriptor writes no int.
+  leave: (result, room) => (result > 0 ? result : new DataView(room.buffer).getInt32(0, true)),
 });
 
 const ioctlBytes = define<[fd: number, request: number, argument?: Uint8Array], number>({
@@ -99,8 +100,9 @@ const ioctlBytes = define<[fd: number, request: number, argument?: Uint8Array], 
 
 /**
  * `int ioctl(int fd, unsigned long request, int *argument)`: the int of SIOCINQ (bytes not yet read), SIOCOUTQ (bytes not
- * yet acknowledged), SIOCOUTQNSD (bytes not yet sent). With `argument`, its bytes are read and written, and the result
- * is the kernel's: of SIOCGSKNS, a descriptor of the socket's network namespace, the caller's to close. Requests whose argument's size is not known here are refused with a RangeError.
+ * yet acknowledged), SIOCOUTQNSD (bytes not yet sent); of SIOCGSKNS a descriptor of the socket's network namespace, the
+ * caller's to close. With `argument`, its bytes are read and written, and the result is the kernel's. Requests whose
+ * argument's size is not known here are refused with a RangeError.
  */
 export const ioctl = choose<[fd: number, request: number, argument?: Uint8Array], number>(
   'ioctl',

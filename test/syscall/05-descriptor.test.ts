@@ -1,10 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { fstatSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as sys from '../../src/syscall/sys.js';
+import { actorOf } from '../fixture/actors.js';
 import { descriptors, ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
-import { socketFilter, testWith } from '../fixture/privilege.js';
+import { netAdmin, socketFilter, testWith } from '../fixture/privilege.js';
 import { connected, tcp } from '../fixture/sockets.js';
 
 test('pipe2(): [read end, write end], with flags', (t) => {
@@ -125,6 +126,16 @@ test('ioctl() with bytes: FIONBIO reads them, SIOCGIFINDEX writes them', (t) => 
   ifreq.write('lo');
   sys.ioctl(fd, sys.SIOCGIFINDEX, ifreq);
   t.is(ifreq.readInt32LE(16), 1);
+});
+
+testWith(netAdmin)('ioctl(): SIOCGSKNS makes a descriptor, and that is the result', async (t) => {
+  const owned = ownedBy(t);
+  const fd = tcp(owned);
+  const actor = await actorOf(t);
+  const net = statSync('/proc/self/ns/net').ino;
+  t.is(fstatSync(owned.own(sys.ioctl(fd, sys.SIOCGSKNS))).ino, net);
+  t.is(fstatSync(owned.own(await actor.ioctl(fd, sys.SIOCGSKNS))).ino, net);
+  t.is(fstatSync(owned.own(sys.ioctl(fd, sys.SIOCGSKNS, new Uint8Array(4)))).ino, net);
 });
 
 const badIoctls: [
