@@ -139,7 +139,8 @@ Actor::~Actor() { Close(); }
 Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
   std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "actor";
   int netns = info[1].IsNumber() ? info[1].As<Napi::Number>().Int32Value() : -1;
-  if (thread_ != nullptr) return Napi::Number::New(env_, -EALREADY);
+  // What is not told yet was held for the thread that took it: another would not be held.
+  if (thread_ != nullptr || outstanding_ != 0) return Napi::Number::New(env_, -EALREADY);
   napi_value label = Napi::String::New(env_, "closewait actor");
   if (napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this,
                                       OnDone, &wake_) != napi_ok) {
@@ -205,8 +206,9 @@ void Actor::Hold() {
   Ref();
 }
 
+// Where `done` has ended in stop(), the function is gone before the last call is told.
 void Actor::Let() {
-  napi_unref_threadsafe_function(env_, wake_);
+  if (wake_ != nullptr) napi_unref_threadsafe_function(env_, wake_);
   Unref();
 }
 

@@ -294,3 +294,44 @@ ends(
   '',
   'told 3',
 );
+
+/** The same; what is told of any call stops the actor, and may not start it again before all is told. */
+const STOPPING = `
+  const { native } = await import(new URL('native.js', SYS).href);
+  const told = [];
+  const submit = (id, call, ...args) => actor.submit(id, native.calls.indexOf(call), ...args);
+  const actor = new native.Actor((id) => {
+    told.push(id);
+    actor.stop();
+    if (told.length === 1 && actor.start('again', -1) !== -sys.EALREADY) throw new Error('started');
+  });
+  actor.start('actor', -1);
+  const [from, to] = sys.pipe2();
+`;
+
+ends(
+  'an actor may be stopped while it tells that a call has ended',
+  `${STOPPING}
+   for (const id of [1, 2, 3]) submit(id, 'gettid');
+   submit(4, 'write', to, new Uint8Array(1));
+   // Three have ended before the event loop hears of the first.
+   sys.read(from, new Uint8Array(1));
+   while (told.length < 4) await new Promise(setImmediate);
+   process.stdout.write(\`told \${told.sort()}\`);`,
+  0,
+  '',
+  'told 1,2,3,4',
+);
+
+ends(
+  'and while it is stopped already; started anew, it keeps the process alive while a call is out',
+  `${STOPPING}
+   for (const id of [1, 2, 3]) submit(id, 'read', from, new Uint8Array(1));
+   actor.stop();
+   if (actor.start('anew', -1) !== 0) throw new Error('not started');
+   submit(4, 'clock_nanosleep', sys.CLOCK_MONOTONIC, 0, BigInt64Array.of(0n, 20_000_000n), new BigInt64Array(2));
+   process.on('exit', () => process.stdout.write(\`told \${told.sort()}\`));`,
+  0,
+  '',
+  'told 1,2,3,4',
+);
