@@ -61,13 +61,27 @@ export class ProgramError extends SyscallError {
   }
 }
 
-const load = define<[options: ProgramOptions, log: Uint8Array], number>({
+const tryToLoad = define<[options: ProgramOptions, log: Uint8Array], number>({
   name: 'bpf_prog_load',
   syscall: 'bpf',
   enter: (invoke, _room, { type, attachType = 0, attachBtfId = 0, instructions, license }, log) =>
     invoke(type, attachType, attachBtfId, instructions, encodePath(license), log),
   site: nowhere,
 });
+
+const ATTEMPTS = 5;
+
+/** The verifier gives up where a signal has come for the thread (kernel/bpf/verifier.c); after the call it has been taken. */
+function load(options: ProgramOptions, log: Uint8Array): number {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return tryToLoad(options, log);
+    } catch (error) {
+      const again = error instanceof SyscallError && error.code === 'EAGAIN';
+      if (!again || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
 
 const LOG_SIZE = 1 << 20;
 
