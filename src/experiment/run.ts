@@ -36,7 +36,7 @@ export interface RunOptions {
   readonly command?: Command;
   /** Ends the run; what it had open is closed, and the promise rejects. */
   readonly signal?: AbortSignal;
-  /** How long the story may take. Left out: as long as it likes. */
+  /** How long the story may take, from its first act; setting up is not its time. Left out: as long as it likes. */
   readonly timeoutMs?: number;
   /** Called at each moment of the scenario, which goes on when it has resolved. */
   readonly onMoment?: (moment: Moment) => Promise<void>;
@@ -95,7 +95,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
       }
     }
   }
-  using deadline = new Deadline(timeoutMs, signal);
+  const deadline = new Deadline(timeoutMs, signal);
   const told = { family, signal: deadline.signal, ...(node !== undefined && { node }) };
   using eyes = command && (await Eyes.open(place));
   const cast =
@@ -111,7 +111,7 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   let thrown: { readonly error: unknown } | undefined;
   try {
     const stage = command === undefined ? lab : lenientStage(lab, scenario, deadline.signal);
-    await deadline.race(scenario.run(stage));
+    await deadline.race(async () => scenario.run(stage));
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof CannotExpress) return unplayed(place.kind, error.message);
@@ -150,29 +150,29 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
 }
 
 /** The end of a story's time, or of everybody's. */
-class Deadline implements Disposable {
+class Deadline {
+  /** Aborts when the story's time is over, and with the caller's signal: until the story begins, only with that. */
   readonly signal: AbortSignal;
   readonly #over = new AbortController();
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #timeoutMs: number | undefined;
 
   constructor(timeoutMs: number | undefined, signal: AbortSignal | undefined) {
     this.signal = AbortSignal.any([this.#over.signal, ...(signal ? [signal] : [])]);
-    if (timeoutMs === undefined) return;
-    const late = new Error(`the scenario has not ended within ${timeoutMs / 1000} s`);
-    this.#timer = setTimeout(() => this.#over.abort(late), timeoutMs);
+    this.#timeoutMs = timeoutMs;
   }
 
-  /** Waits for a story, which may be waiting for something that hears of no signal. */
-  async race(story: Promise<void>): Promise<void> {
+  /** Begins a story and waits for it; it may be waiting for something that hears of no signal. */
+  async race(story: () => Promise<void>): Promise<void> {
     const { signal } = this;
+    signal.throwIfAborted();
     let abort = (): void => {};
     const over = new Promise<never>((_, reject) => {
       abort = () => reject(signal.reason);
     });
     signal.addEventListener('abort', abort);
-    if (signal.aborted) abort();
+    const timer = this.#start();
     try {
-      await Promise.race([story, over]);
+      await Promise.race([story(), over]);
       // A story whose every state is there at the first look has not asked.
       signal.throwIfAborted();
     } catch (error) {
@@ -180,12 +180,16 @@ class Deadline implements Disposable {
       signal.throwIfAborted();
       throw error;
     } finally {
+      clearTimeout(timer);
       signal.removeEventListener('abort', abort);
     }
   }
 
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
+  #start(): NodeJS.Timeout | undefined {
+    const timeoutMs = this.#timeoutMs;
+    if (timeoutMs === undefined) return undefined;
+    const late = new Error(`the scenario has not ended within ${timeoutMs / 1000} s`);
+    return setTimeout(() => this.#over.abort(late), timeoutMs);
   }
 }
 
