@@ -34,6 +34,9 @@ class Acting {
   process: Program | undefined;
   readonly #end: End;
   readonly #host: Host;
+  /** All that were begun: a story may ask again. */
+  readonly #started: Promise<Program>[] = [];
+  #killed = false;
 
   constructor(end: End, host: Host) {
     this.#end = end;
@@ -41,11 +44,35 @@ class Acting {
   }
 
   async start(...args: readonly string[]): Promise<Program> {
+    this.#unlessKilled();
     const name = this.#end;
     const argv = [`closewait-${name}`, cli, name, ...args];
-    this.process = await Program.start(this.#host, { name, path: process.execPath, argv });
+    const starting = Program.start(this.#host, { name, path: process.execPath, argv });
+    this.#started.push(starting);
+    this.process = await starting;
+    // While it was being spawned there was nothing to send a signal to.
+    if (this.#killed) this.process.signal(sys.SIGKILL);
+    this.#unlessKilled();
     await this.onStart(this.process.pid, name);
     return this.process;
+  }
+
+  #unlessKilled(): void {
+    if (this.#killed) throw new Error(`the ${this.#end} program has been ended`);
+  }
+
+  /** Ends it, and lets none be started any more. */
+  kill(): void {
+    this.#killed = true;
+    this.process?.signal(sys.SIGKILL);
+  }
+
+  /** Ends whatever was started, also what is still being started, and closes all. Idempotent. */
+  async stop(): Promise<void> {
+    this.kill();
+    for (const started of await Promise.allSettled(this.#started)) {
+      if (started.status === 'fulfilled') await started.value.stop();
+    }
   }
 
   get running(): Program {
@@ -139,7 +166,7 @@ class ServerProgram extends LimitedServer implements ServerRole {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.acting.process?.stop();
+    await this.acting.stop();
   }
 }
 
@@ -205,7 +232,7 @@ class ClientProgram extends LimitedClient implements ClientRole {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.acting.process?.stop();
+    await this.acting.stop();
   }
 }
 
@@ -219,7 +246,7 @@ export async function castPrograms(
   const actors = [client.acting, server.acting];
   // Whoever waits for a program hears of its end.
   const end = (): void => {
-    for (const { process } of actors) process?.signal(sys.SIGKILL);
+    for (const acting of actors) acting.kill();
   };
   signal?.addEventListener('abort', end);
   return {

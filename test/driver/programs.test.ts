@@ -1,0 +1,46 @@
+import type { ExecutionContext } from 'ava';
+import { castPrograms } from '../../src/driver/programs.js';
+import type { Cast } from '../../src/driver/role.js';
+import { World } from '../../src/world/world.js';
+import { test } from '../fixture/descriptors.js';
+
+/** The article's programs on the host's network; the test ends them, or they are found. */
+async function cast(t: ExecutionContext, signal?: AbortSignal): Promise<Cast> {
+  const world = await World.open('host');
+  t.teardown(() => world.close());
+  return await castPrograms({ client: world, server: world }, { signal });
+}
+
+test('ended while a program is being spawned: it is waited for, and nothing is left', async (t) => {
+  const actors = await cast(t);
+  const told: number[] = [];
+  actors.onStart = async (tid) => {
+    told.push(tid);
+  };
+  const listening = t.throwsAsync(actors.server.listen(), { message: /server .*ended/ });
+  await actors[Symbol.asyncDispose]();
+  await listening;
+  t.deepEqual(told, [], 'nobody is told of a program that is over');
+});
+
+test('a program that is asked for after the end is not started', async (t) => {
+  const actors = await cast(t);
+  await actors[Symbol.asyncDispose]();
+  await t.throwsAsync(actors.server.listen(), { message: /server .*ended/ });
+  const address = { address: '127.0.0.1', port: 1 };
+  await t.throwsAsync(actors.client.connect(address), { message: /client .*ended/ });
+});
+
+test('an abort while a program is being spawned ends it', async (t) => {
+  const aborted = new AbortController();
+  await using actors = await cast(t, aborted.signal);
+  const listening = t.throwsAsync(actors.server.listen(), { message: /server .*ended/ });
+  aborted.abort();
+  await listening;
+});
+
+test('a story that listens twice has started two programs, and both end', async (t) => {
+  await using actors = await cast(t);
+  const ports = [(await actors.server.listen()).port, (await actors.server.listen()).port];
+  t.is(new Set(ports).size, 2);
+});
