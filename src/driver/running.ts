@@ -89,10 +89,11 @@ export class Running {
     this.#signal = signal;
   }
 
-  /** Starts it, when its calls are followed. */
-  start(server: Endpoint): Promise<void> {
+  /** Starts it, when its calls are followed; not any more when it has been stopped. */
+  async start(server: Endpoint): Promise<void> {
+    if (this.#stopped) throw new Error(`${this.line} has been ended`);
     this.#starting = this.#start(server);
-    return this.#starting;
+    await this.#starting;
   }
 
   async #start({ address, port }: Endpoint): Promise<void> {
