@@ -1,9 +1,11 @@
-import { readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { RECORD, teardownModes } from '../../src/driver/teardown.js';
 import { BenchRefusedError, bench } from '../../src/experiment/bench.js';
 import { callsWithin, timeInStates } from '../../src/experiment/bench-observed.js';
 import { measureScale } from '../../src/experiment/bench-scale.js';
 import { type TraceEvent, TracepointObserver } from '../../src/observer/tracepoint.js';
+import { visit } from '../../src/world/visit.js';
+import { World } from '../../src/world/world.js';
 import { test } from '../fixture/descriptors.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 
@@ -64,6 +66,20 @@ testUnless(noNamespace, 'interrupted before it began, it has measured nothing', 
   t.true(record.interrupted);
   t.deepEqual(record.modes, []);
   t.deepEqual(await measureScale([10], { world: 'namespace', signal }), { points: [] });
+});
+
+/** A namespace's connection table has a size of its own, and as many may be in TIME_WAIT as half of it (tcp_sk_init). */
+const TABLE = 'net/ipv4/tcp_child_ehash_entries';
+const noTable =
+  noNamespace ?? (existsSync(`/proc/sys/${TABLE}`) ? undefined : `no /proc/sys/${TABLE}`);
+
+testUnless(noTable, 'where few may be in TIME_WAIT, all of a session are', async (t) => {
+  await using small = await World.open('namespace');
+  await small.setSysctl(TABLE, '256');
+  using _inside = await visit(small);
+  const record = await bench({ modes, drivers: ['c', 'raw'], cycles: 30, world: 'namespace' });
+  t.true(record.ok, JSON.stringify(record.doubts));
+  for (const { timeWait } of record.modes[0]?.drivers ?? []) t.true(timeWait.client >= 1030);
 });
 
 const stateEvent = (tNs: bigint, socket: bigint, oldState: string, newState: string, port = 80) =>
