@@ -8,7 +8,10 @@ export interface PortBudget {
   readonly stubs: number;
 }
 
-/** The most connections that one driver leaves in TIME_WAIT before it gets a new listener, and a new world. */
+/** Cycles that nobody counts: those that a driver lives first, and those that the observers watch. */
+export const WARM_UP = 1000;
+export const OBSERVED = 200;
+/** The most counted cycles that one driver lives before it gets a new listener, and a new world. */
 const PER_SESSION = 8000;
 /** The nearer a range is to its end, the longer the kernel searches in it. */
 const USABLE = 0.8;
@@ -21,9 +24,9 @@ export function readPortBudget(): PortBudget {
   return { ports: high - low + 1, stubs: Number(read('tcp_max_tw_buckets')) };
 }
 
-/** How many cycles a driver may live in one session. */
+/** How many cycles a driver may live in one session and be counted; less than 1 where the others take all ports. */
 export function sessionCycles({ ports }: PortBudget): number {
-  return Math.min(PER_SESSION, Math.floor(ports * USABLE));
+  return Math.min(PER_SESSION, Math.floor(ports * USABLE) - WARM_UP - OBSERVED);
 }
 
 /**
@@ -32,7 +35,8 @@ export function sessionCycles({ ports }: PortBudget): number {
  */
 export function whyNotPorts(budget: PortBudget, stubs: number): string | undefined {
   if (sessionCycles(budget) < 1) {
-    return `there are ${budget.ports} client ports: widen net.ipv4.ip_local_port_range`;
+    const least = Math.ceil((WARM_UP + OBSERVED + 1) / USABLE);
+    return `there are ${budget.ports} client ports, and it takes ${least}: widen net.ipv4.ip_local_port_range`;
   }
   const most = Math.floor(budget.stubs * USABLE);
   if (stubs <= most) return undefined;

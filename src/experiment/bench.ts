@@ -13,7 +13,7 @@ import { privilege, World, type WorldKind } from '../world/world.js';
 import { type ArmName, ArmStoppedError, Arms, TWIN } from './bench-arm.js';
 import { doubtClock, doubtsAbout, doubtTooFew } from './bench-doubts.js';
 import { observeArms } from './bench-observed.js';
-import { readPortBudget, sessionCycles, whyNotPorts } from './bench-ports.js';
+import { OBSERVED, readPortBudget, sessionCycles, WARM_UP, whyNotPorts } from './bench-ports.js';
 import type { BenchRecord, Costs, DriverBench, ModeBench } from './bench-record.js';
 import { ratioOf } from './bench-spread.js';
 import { Tally } from './bench-tally.js';
@@ -40,9 +40,7 @@ const FEWEST_ROUNDS = 5;
 /** A round begins with caches that the others have filled: short ones are slow ones. */
 const LEAST_IN_A_ROUND = 200;
 const MOST_IN_A_ROUND = 2000;
-const WARM_UP = 1000;
 const WARM_UP_AGAIN = 200;
-const OBSERVED = 200;
 /** The first connections of a session must still be in TIME_WAIT at its end: that lasts a minute. */
 const LONGEST_SESSION_MS = 20_000;
 const TIME_WAIT_MS = 60_000;
@@ -233,9 +231,11 @@ export function costsOf(
 }
 
 /** How many connections a run leaves in TIME_WAIT. */
-function stubsOf({ modes, drivers, cycles }: BenchOptions): number {
+function stubsOf({ modes, drivers, cycles }: BenchOptions, perSession: number): number {
   const paying = modes.filter(({ payer }) => payer !== 'nobody').length;
-  return paying * (new Set(['c', ...drivers]).size + 1) * (cycles + WARM_UP + OBSERVED);
+  const again = Math.ceil(cycles / perSession) - 1;
+  const each = cycles + WARM_UP + OBSERVED + again * WARM_UP_AGAIN;
+  return paying * (new Set(['c', ...drivers]).size + 1) * each;
 }
 
 /**
@@ -245,10 +245,9 @@ function stubsOf({ modes, drivers, cycles }: BenchOptions): number {
 export async function bench(options: BenchOptions): Promise<BenchRecord> {
   const { modes, cycles, signal, onMode } = options;
   const host = options.world === 'host';
-  const budget = host
-    ? readPortBudget()
-    : { ports: range.high - range.low + 1, stubs: UNBOUNDED };
-  const refused = host ? whyNotPorts(budget, stubsOf(options)) : undefined;
+  const budget = host ? readPortBudget() : { ports: range.high - range.low + 1, stubs: UNBOUNDED };
+  const perSession = sessionCycles(budget);
+  const refused = host ? whyNotPorts(budget, stubsOf(options, perSession)) : undefined;
   if (refused !== undefined) throw new BenchRefusedError(refused);
   const calls = measureCalls();
   const done: ModeBench[] = [];
@@ -260,7 +259,6 @@ export async function bench(options: BenchOptions): Promise<BenchRecord> {
     if (signal?.aborted) break;
     onMode?.(mode);
     const run = new ModeRun(mode, options);
-    const perSession = sessionCycles(budget);
     const rounds = plan(cycles, perSession);
     while (rounds.length > 0 && !run.broken && !signal?.aborted) {
       try {
