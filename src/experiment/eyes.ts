@@ -13,10 +13,7 @@ export class Eyes implements Disposable {
 
   /** Throws SyscallError. */
   static async open(place: Place): Promise<Eyes> {
-    return new Eyes({
-      client: await diagOf(place, 'client'),
-      server: await diagOf(place, 'server'),
-    });
+    return new Eyes(await openDiags(place));
   }
 
   sockets = (end: End): Sockets => this.#diags[end];
@@ -26,8 +23,19 @@ export class Eyes implements Disposable {
   }
 }
 
+/** Asks in the network namespaces of both ends, or of none where one cannot be asked. Throws SyscallError. */
+export async function openDiags(place: Place): Promise<Record<End, SockDiag>> {
+  const client = await openDiag(place, 'client');
+  try {
+    return { client, server: await openDiag(place, 'server') };
+  } catch (error) {
+    client.close();
+    throw error;
+  }
+}
+
 /** Asks in an end's network namespace, whose sockets are the only ones that it shows. */
-export async function diagOf(place: Place, end: End): Promise<SockDiag> {
+async function openDiag(place: Place, end: End): Promise<SockDiag> {
   const actor = await place[end].actor('sock_diag');
   try {
     return new SockDiag(await actor.socket(...SockDiag.socket));

@@ -6,7 +6,7 @@ import type { Endpoint } from '../tcp/address.js';
 import type { Segment } from '../tcp/segment.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import { untold } from './disagreement.js';
-import { diagOf } from './eyes.js';
+import { openDiags } from './eyes.js';
 import type { Feed } from './feed.js';
 import { reportOf } from './observer-report.js';
 import { Packets } from './packets.js';
@@ -83,8 +83,7 @@ export class Instruments implements AsyncDisposable {
 
   /** Starts all that may run in a place; they stop with this object. */
   static async start(place: Place, options: InstrumentsOptions): Promise<Instruments> {
-    const diags = { client: await diagOf(place, 'client'), server: await diagOf(place, 'server') };
-    const instruments = new Instruments(place, options, diags);
+    const instruments = new Instruments(place, options, await openDiags(place));
     if (!options.observed) return instruments;
     for (const [tid, end] of options.threads) instruments.timeline.threadActs(tid, end);
     // The host has other traffic: there it is known only when the server listens what to look for.
