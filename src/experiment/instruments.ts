@@ -5,6 +5,7 @@ import { TracepointObserver, type TracepointOptions } from '../observer/tracepoi
 import type { Endpoint } from '../tcp/address.js';
 import type { Segment } from '../tcp/segment.js';
 import type { SocketRow } from '../tcp/socket-table.js';
+import { attempt, attemptAll } from './attempt.js';
 import { untold } from './disagreement.js';
 import { openDiags } from './eyes.js';
 import type { Feed } from './feed.js';
@@ -28,16 +29,6 @@ export interface InstrumentsOptions {
   readonly family: 4 | 6;
   /** False: only sockets' states are looked at, since somebody has to tell a scenario that waits. */
   readonly observed: boolean;
-}
-
-/** Starts an observer where this process may, else says why not. */
-async function attempt<T>(start: () => Promise<T>, needs: string): Promise<T | string> {
-  try {
-    return await start();
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error)) throw error;
-    return error.code === 'EPERM' ? `needs ${needs} (${error.message})` : error.message;
-  }
 }
 
 /** The observers of one run, all on one timeline. */
@@ -117,16 +108,14 @@ export class Instruments implements AsyncDisposable {
   }
 
   async #tap(port: number | undefined): Promise<Packets[] | string> {
-    const taps: Packets[] = [];
-    for (const tap of this.#place.taps) {
+    return await attemptAll(this.#place.taps, async (tap) => {
       const packets = await attempt(() => Packets.start(tap, this.timeline, port), 'CAP_NET_RAW');
       if (typeof packets === 'string') return packets;
       packets.onFailure = (error) => {
         this.failure ??= error;
       };
-      taps.push(packets);
-    }
-    return taps;
+      return packets;
+    });
   }
 
   /** Looks at one end, again and again. */

@@ -78,6 +78,8 @@ export class Packets implements AsyncDisposable {
       this.#handOn();
       this.#feed.lose(capture.dropped);
       this.#feed.advance(askedNs - QUEUE_NS);
+      // Nothing waits on a capture that has ended: this loop would never let go of the thread.
+      if (capture.ended && !this.#ended) throw new Error('the capture ended before the run');
     }
   }
 
@@ -131,8 +133,10 @@ export class Packets implements AsyncDisposable {
     this.#feed.advance(untilNs);
   }
 
+  /** Ends, and is off the timeline: what has not been handed on is dropped. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ended = true;
+    this.#feed.close();
     await this.capture[Symbol.asyncDispose]();
     await this.#following;
   }

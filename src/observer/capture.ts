@@ -157,6 +157,11 @@ export class Capture implements AsyncDisposable {
     return this.#clock.steps;
   }
 
+  /** Whether no frame will come any more: the capture was stopped, or its actor was, or it failed. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   async #run(): Promise<void> {
     const { fd } = this.#source;
     const { signal } = this.#stop;
