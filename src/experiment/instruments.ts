@@ -31,6 +31,11 @@ export interface InstrumentsOptions {
   readonly observed: boolean;
 }
 
+/** Tracepoints on the timeline; disposed of, they are off it. */
+interface Trace extends AsyncDisposable {
+  readonly observer: TracepointObserver;
+}
+
 /** The observers of one run, all on one timeline. */
 export class Instruments implements AsyncDisposable {
   readonly timeline: Timeline;
@@ -45,9 +50,9 @@ export class Instruments implements AsyncDisposable {
   readonly #story: Feed;
   readonly #looking: Promise<void>[] = [];
   /** Of sockets and of the ends' threads. */
-  #traces: TracepointObserver[] | string = UNWANTED;
+  #traces: Trace[] | string = UNWANTED;
   /** Of the programs' calls: they are started after the rest. */
-  readonly #callTraces: TracepointObserver[] = [];
+  readonly #callTraces: Trace[] = [];
   #packets: Packets[] | string = UNWANTED;
   #waitsForPort = false;
   #server: Endpoint | undefined;
@@ -94,17 +99,16 @@ export class Instruments implements AsyncDisposable {
     }
   }
 
-  async #trace(port: number | undefined): Promise<TracepointObserver[] | string> {
+  async #trace(port: number | undefined): Promise<Trace[] | string> {
     const ports = port === undefined ? {} : { ports: [port] };
     let threads = [...this.#options.threads.keys()];
-    const traces: TracepointObserver[] = [];
-    for (const netns of new Set([this.#place.client.inode, this.#place.server.inode])) {
-      const trace = await this.#follow({ netns, ...ports, ...(threads.length > 0 && { threads }) });
-      if (typeof trace === 'string') return trace;
-      traces.push(trace);
+    const { client, server } = this.#place;
+    return await attemptAll(new Set([client.inode, server.inode]), (netns) => {
+      const calls = threads.length > 0 && { threads };
+      // One observer follows them all, wherever they are.
       threads = [];
-    }
-    return traces;
+      return this.#follow({ netns, ...ports, ...calls });
+    });
   }
 
   async #tap(port: number | undefined): Promise<Packets[] | string> {
@@ -151,7 +155,7 @@ export class Instruments implements AsyncDisposable {
   }
 
   /** Puts tracepoints on the timeline: sockets and calls, or the calls of some threads alone. */
-  async #follow(options: TracepointOptions): Promise<TracepointObserver | string> {
+  async #follow(options: TracepointOptions): Promise<Trace | string> {
     const ofProgram = options.sockets === false;
     const of = ofProgram ? {} : { states: 'transitions' as const };
     // What a program does before it has a TCP socket is its runtime starting up.
@@ -180,8 +184,15 @@ export class Instruments implements AsyncDisposable {
       await observer.stop();
       return OVER;
     }
-    feed = this.timeline.open({ name: 'tracepoint', latenessNs: 0, ...of });
-    return observer;
+    const opened = this.timeline.open({ name: 'tracepoint', latenessNs: 0, ...of });
+    feed = opened;
+    return {
+      observer,
+      async [Symbol.asyncDispose]() {
+        opened.close();
+        await observer.stop();
+      },
+    };
   }
 
   /** A program has been started that acts an end: its calls are followed from here on. */
@@ -284,7 +295,7 @@ export class Instruments implements AsyncDisposable {
     this.#ended = true;
     const untilNs = process.hrtime.bigint();
     this.look();
-    for (const trace of this.#allTraces) await trace.flush();
+    for (const { observer } of this.#allTraces) await observer.flush();
     if (typeof this.#packets !== 'string') {
       for (const packets of this.#packets) await packets.finish(untilNs);
     }
@@ -292,7 +303,7 @@ export class Instruments implements AsyncDisposable {
     this.#untold = untold(this.timeline.findings, this.timeline.events).length;
   }
 
-  get #allTraces(): TracepointObserver[] {
+  get #allTraces(): Trace[] {
     return [...(typeof this.#traces === 'string' ? [] : this.#traces), ...this.#callTraces];
   }
 
@@ -328,7 +339,9 @@ export class Instruments implements AsyncDisposable {
     return {
       packets: typeof this.#packets !== 'string',
       transitions:
-        typeof traces !== 'string' && this.#untold === 0 && traces.every(({ lost }) => lost === 0),
+        typeof traces !== 'string' &&
+        this.#untold === 0 &&
+        traces.every(({ observer }) => observer.lost === 0),
     };
   }
 
@@ -350,7 +363,7 @@ export class Instruments implements AsyncDisposable {
         ...{ via: capture.via, latenessNs: Number(capture.clockErrorNs), lost: capture.dropped },
         clockSetMs: capture.clockSteps.map(({ byNs }) => Number(byNs) / 1e6),
       })),
-      reportOf('tracepoint', this.#traces, ({ via, lost }) => ({
+      reportOf('tracepoint', this.#traces, ({ observer: { via, lost } }) => ({
         ...{ via, latenessNs: 0, lost: Math.max(lost, this.#untold), clockSetMs: [] },
       })),
       { name: 'process', available, latenessNs: 0 },
@@ -365,7 +378,7 @@ export class Instruments implements AsyncDisposable {
     if (typeof this.#packets !== 'string') {
       for (const packets of this.#packets) await packets[Symbol.asyncDispose]();
     }
-    await Promise.all(this.#allTraces.map((trace) => trace.stop()));
+    await Promise.all(this.#allTraces.map((trace) => trace[Symbol.asyncDispose]()));
     for (const diag of Object.values(this.#diags)) diag.close();
   }
 }

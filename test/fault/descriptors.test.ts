@@ -55,6 +55,13 @@ const rows: Row[] = [
       step: 3,
     },
     { what: 'run, program', says: NO_NAMESPACE, also: /^inconclusive; .*EMFILE/, step: 6 },
+    // Two hosts, and an observer of a kind in each: those of both, or none.
+    {
+      what: 'run, network',
+      says: NO_NAMESPACE,
+      also: /^(?:reproduced|inconclusive); .*EMFILE/,
+      step: 3,
+    },
   ].map((row) => ({ ...row, skipped: noNamespace })),
 ];
 
@@ -78,6 +85,8 @@ for (const { what, says, also = /^/, step = 1, skipped } of rows) {
       stdout,
     );
     for (const each of tries.slice(0, -1)) t.regex(each.said, /EMFILE: too many open files/);
+    // What had too little to run says nothing of what it ran.
+    for (const { said } of tries) t.notRegex(said, /^not-reproduced/);
     for (const { spare, left } of tries) t.deepEqual(left, [], `with ${spare} to spare`);
   });
 }

@@ -24,9 +24,9 @@ const closed = async (opened: Promise<AsyncDisposable>): Promise<undefined> => {
 };
 
 /** The verdict, and why observers could not look. */
-async function ran(driver: 'raw' | 'program'): Promise<string> {
-  const scenario = catalogue.find(({ name }) => name === 'close-wait');
-  if (scenario === undefined) throw new Error('no close-wait in the catalogue');
+async function ran(driver: 'raw' | 'program', story = 'close-wait'): Promise<string> {
+  const scenario = catalogue.find(({ name }) => name === story);
+  if (scenario === undefined) throw new Error(`no ${story} in the catalogue`);
   const { record } = await run(scenario, { driver, world: 'namespace' });
   const blind = record.observers.flatMap(({ name, reason }) =>
     reason ? [`${name}: ${reason}`] : [],
@@ -40,6 +40,7 @@ const things: Record<string, () => Promise<string | undefined>> = {
   diagnose: async () => (await diagnose({ pids: [process.pid] })).incomplete.join('; '),
   iterator: async () => void BpfIterator.open()[Symbol.dispose](),
   network: () => closed(Network.open()),
+  'run, network': () => ran('raw', 'closing'),
   'run, program': () => ran('program'),
   'run, raw': () => ran('raw'),
   snapshot: async () => void snapshot(),
