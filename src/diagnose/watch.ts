@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
-import { codeOf, isGone, unlessGone } from '../observer/proc.js';
+import { codeOf, isGone, numbersIn, parseStat, unlessGone } from '../observer/proc.js';
 import { SockDiag } from '../observer/sock-diag.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { SocketRow, SocketTable } from '../tcp/socket-table.js';
@@ -133,7 +134,7 @@ export class Watch implements Disposable {
 
   /** Whether one of the processes asked for is still there, or none was asked for. */
   get goesOn(): boolean {
-    return this.#options.pids?.some((pid) => commOf(pid) !== undefined) ?? true;
+    return this.#options.pids?.some(isRunning) ?? true;
   }
 
   /** Looks once. */
@@ -338,6 +339,15 @@ export class Watch implements Disposable {
     this.#iterator?.close();
     for (const diag of this.#diags.values()) diag.close();
   }
+}
+
+/** Whether a process is there, and no zombie: its first thread may be one while others go on. */
+function isRunning(pid: number): boolean {
+  const running = unlessGone(() => {
+    const { state } = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    return (state !== 'Z' && state !== 'X') || numbersIn(`/proc/${pid}/task`).length > 1;
+  });
+  return running ?? false;
 }
 
 function useIfAllowed(pid: number, incomplete: Set<string>): DescriptorUse | undefined {

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { ReferenceProgram } from '../driver/reference.js';
 import { snapshot } from '../observer/sock-diag.js';
 import { visit } from '../world/visit.js';
-import { World, type WorldKind } from '../world/world.js';
+import type { WorldKind } from '../world/world.js';
 import type { ScalePoint } from './bench-record.js';
+import { openWorld } from './bench-world.js';
 
 /** Below the limit of descriptors that a process usually may raise itself to. */
 const HELD_BY_ONE = 15_000;
@@ -65,8 +66,7 @@ async function measurePoint(
   kind: WorldKind,
   signal: AbortSignal | undefined,
 ): Promise<ScalePoint> {
-  await using world = await World.open(kind);
-  if (kind === 'namespace') await world.setSysctl('net/ipv4/ip_local_port_range', '1024 65535');
+  await using world = await openWorld(kind);
   using _inside = await visit(world);
   const programs: ReferenceProgram[] = [];
   try {

@@ -9,7 +9,7 @@ import { type CallCosts, measureCalls } from '../driver/teardown-cost.js';
 import { snapshot } from '../observer/sock-diag.js';
 import { until } from '../observer/until.js';
 import { visit } from '../world/visit.js';
-import { privilege, World, type WorldKind } from '../world/world.js';
+import { privilege, type World, type WorldKind } from '../world/world.js';
 import { type ArmName, ArmStoppedError, Arms, TWIN } from './bench-arm.js';
 import { doubtClock, doubtsAbout, doubtTooFew } from './bench-doubts.js';
 import { observeArms } from './bench-observed.js';
@@ -17,6 +17,7 @@ import { OBSERVED, readPortBudget, sessionCycles, WARM_UP, whyNotPorts } from '.
 import type { BenchRecord, Costs, DriverBench, ModeBench } from './bench-record.js';
 import { ratioOf } from './bench-spread.js';
 import { Tally } from './bench-tally.js';
+import { openWorld, ownBudget } from './bench-world.js';
 
 export interface BenchOptions {
   readonly modes: readonly TeardownMode[];
@@ -48,29 +49,6 @@ const TIME_WAIT_MS = 60_000;
 const SETTLE_MS = 1000;
 const LATE =
   'a session took longer than TIME_WAIT lasts: who paid it was counted, and not held against anything';
-
-const range = { low: 1024, high: 65535 };
-
-/** A world's own bound is half the size of its connection table (tcp_sk_init()), and that follows the machine's memory. */
-const UNBOUNDED = 2 ** 31 - 1;
-
-/**
- * Opens a world for one session: many ports, room for every TIME_WAIT, and none is taken over by a new connection while it
- * is counted. Throws SyscallError where that may not be set.
- */
-async function openWorld(kind: WorldKind): Promise<World> {
-  const world = await World.open(kind);
-  if (kind === 'host') return world;
-  try {
-    await world.setSysctl('net/ipv4/ip_local_port_range', `${range.low} ${range.high}`);
-    await world.setSysctl('net/ipv4/tcp_max_tw_buckets', `${UNBOUNDED}`);
-    await world.setSysctl('net/ipv4/tcp_tw_reuse', '0');
-  } catch (error) {
-    await world.close();
-    throw error;
-  }
-  return world;
-}
 
 /** How a number of cycles is cut into rounds: small enough to alternate, and none larger than a session may be. */
 export function plan(cycles: number, perSession: number): number[] {
@@ -245,7 +223,7 @@ function stubsOf({ modes, drivers, cycles }: BenchOptions, perSession: number): 
 export async function bench(options: BenchOptions): Promise<BenchRecord> {
   const { modes, cycles, signal, onMode } = options;
   const host = options.world === 'host';
-  const budget = host ? readPortBudget() : { ports: range.high - range.low + 1, stubs: UNBOUNDED };
+  const budget = host ? readPortBudget() : ownBudget;
   const perSession = sessionCycles(budget);
   const refused = host ? whyNotPorts(budget, stubsOf(options, perSession)) : undefined;
   if (refused !== undefined) throw new BenchRefusedError(refused);

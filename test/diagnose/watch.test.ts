@@ -31,6 +31,19 @@ function notClosed(owned: sys.Descriptors): { port: number; server: number } {
   return { port: address.port, server };
 }
 
+test('it goes on until a process has ended, whether or not somebody reaps it', async (t) => {
+  const { pid: child, pidfd } = sys.spawn('/bin/sleep', { argv: ['sleep', '60'] });
+  ownedBy(t).own(pidfd);
+  using watch = await Watch.open({ pids: [child] });
+  t.true(watch.goesOn);
+  sys.pidfd_send_signal(pidfd, sys.SIGKILL);
+  await until(
+    () => !watch.goesOn,
+    () => 'a zombie is watched',
+  );
+  sys.waitid(sys.P_PID, child, sys.WEXITED);
+});
+
 test('groups by process, listener, state and cause; standing from the second look on', async (t) => {
   const { port } = notClosed(ownedBy(t));
   using watch = await Watch.open({ pids: [pid], ports: [port] });
