@@ -3,13 +3,18 @@ import { readFileSync } from 'node:fs';
 import { type ClientRequest, get, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { unlessGone } from '../observer/proc.js';
+import { socketsOf } from '../observer/process.js';
 import { snapshot } from '../observer/sock-diag.js';
 import { until } from '../observer/until.js';
 import * as sys from '../syscall/sys.js';
+import type { SocketRow } from '../tcp/socket-table.js';
 import { TextFrames } from './frames.js';
 
 const PORT = 9229;
 const ANSWER_MS = 5000;
+/** How long after a failure the inspector may take to open, so that it can be closed. */
+const LAST_MS = 1000;
 /** A thread that runs JavaScript pauses at once; one that waits in its event loop does not pause at all. */
 const PAUSE_MS = 300;
 const CLOSE_MS = 50;
@@ -31,29 +36,34 @@ interface Frame {
  * Asks a Node process for the JavaScript its main thread runs, and for what keeps it alive.
  *
  * Sends SIGUSR1, by which Node opens its inspector on 127.0.0.1:9229 and says so on its standard error; has it closed as soon
- * as the event loop turns again, and says so if it is still there after all.
+ * as the event loop turns again, also where something fails or `signal` aborts, and says so if it is still there after all.
+ * One that was open before stays open.
  * Throws where the process does not catch that signal, which would then kill it, and where no inspector answers: the main
  * thread is blocked outside JavaScript, or in another network namespace.
  */
 export async function nodeStacks(pid: number, signal?: AbortSignal): Promise<string> {
   if (!catches(pid, sys.SIGUSR1)) throw new Error('it does not catch SIGUSR1: that would kill it');
+  if (listens(pid)) return await asked(await inspectorOf(pid, ANSWER_MS, signal));
   using owned = new sys.Descriptors();
   sys.pidfd_send_signal(owned.own(sys.pidfd_open(pid)), sys.SIGUSR1);
-  const url = await inspectorOf(pid, signal);
-  const stacks = await asked(url, signal);
+  let stacks: string;
+  try {
+    stacks = await asked(await inspectorOf(pid, ANSWER_MS, signal));
+  } finally {
+    // Whatever has happened: nobody is to find the port of a debugger there.
+    await closeInspector(pid);
+  }
   // Its own question would be a client, so the kernel is asked.
-  const listens = (): boolean => snapshot({ states: ['LISTEN'] }).localPort.includes(PORT);
-  const isOpen = await until(listens, (open) => !open, {
-    deadlineMs: ANSWER_MS,
-    everyMs: 20,
-    signal,
-  });
+  const isOpen = await until(
+    () => listens(pid),
+    (open) => !open,
+    { deadlineMs: ANSWER_MS, everyMs: 20, signal },
+  );
   return isOpen ? `${stacks}its inspector still listens at 127.0.0.1:${PORT}\n` : stacks;
 }
 
-/** Asks, and has the inspector close once this session has ended. */
-async function asked(url: URL, signal?: AbortSignal): Promise<string> {
-  using session = await Session.open(url, signal);
+async function asked(url: URL): Promise<string> {
+  using session = await Session.open(url);
   session.send('Debugger.enable');
   const pause = session.send('Debugger.pause');
   // From then on it is a matter of its own time: before, of whoever else has the processor.
@@ -65,12 +75,21 @@ async function asked(url: URL, signal?: AbortSignal): Promise<string> {
     expression: 'process.getActiveResourcesInfo?.().join()',
   });
   const alive = await session.until((message) => message.id === id, ANSWER_MS);
-  // Once this session has ended: neither from within a pause nor with a client does the inspector end cleanly.
-  const expression = `setTimeout(() => process._debugEnd(), ${CLOSE_MS})`;
-  const end = session.send('Runtime.evaluate', { expression });
-  await session.until((message) => message.id === end, PAUSE_MS);
   const frames = paused?.params?.callFrames?.map(frameText) ?? ['waits in its event loop'];
   return `main thread:\n${frames.map((line) => `  ${line}\n`).join('')}active: ${alive?.result?.result?.value}\n`;
+}
+
+/** Has the inspector close, where it is open. What went wrong before is what is told. */
+async function closeInspector(pid: number): Promise<void> {
+  try {
+    using session = await Session.open(await inspectorOf(pid, LAST_MS));
+    // Once this session has ended: neither from within a pause nor with a client does the inspector end cleanly.
+    const expression = `setTimeout(() => process._debugEnd(), ${CLOSE_MS})`;
+    const end = session.send('Runtime.evaluate', { expression });
+    await session.until((message) => message.id === end, PAUSE_MS);
+  } catch {
+    // It has not opened, or its process has ended.
+  }
 }
 
 function frameText({ functionName, url, location }: Frame): string {
@@ -84,19 +103,27 @@ function catches(pid: number, signal: number): boolean {
   return ((BigInt(`0x${caught ?? '0'}`) >> BigInt(signal - 1)) & 1n) === 1n;
 }
 
-/** Waits until the inspector of this process, and no other one, answers at the port; returns where it listens. */
-async function inspectorOf(pid: number, signal?: AbortSignal): Promise<URL> {
-  const end = performance.now() + ANSWER_MS;
+/** Whether a process listens where its inspector would. */
+function listens(pid: number): boolean {
+  const inodes = new Set(unlessGone(() => socketsOf(pid))?.map(({ inode }) => inode));
+  return listeners().some(({ inode }) => inodes.has(inode));
+}
+
+const listeners = (): SocketRow[] =>
+  [...snapshot({ states: ['LISTEN'] })].filter(({ local }) => local.port === PORT);
+
+/** Waits until the inspector of this process answers at the port; returns where it listens. Nobody else is asked. */
+async function inspectorOf(pid: number, ms: number, signal?: AbortSignal): Promise<URL> {
+  const end = performance.now() + ms;
   let last = 'nothing listens';
   while (performance.now() < end) {
     try {
-      const list = JSON.parse(await body(`http://127.0.0.1:${PORT}/json/list`, signal)) as {
-        readonly title: string;
-        readonly webSocketDebuggerUrl: string;
-      }[];
-      const own = list.find(({ title }) => title.endsWith(`[${pid}]`));
-      if (own !== undefined) return new URL(own.webSocketDebuggerUrl);
-      last = `another process is there: ${list[0]?.title}`;
+      if (listens(pid)) {
+        const [own] = JSON.parse(await body(`http://127.0.0.1:${PORT}/json/list`, signal)) as {
+          readonly webSocketDebuggerUrl: string;
+        }[];
+        if (own !== undefined) return new URL(own.webSocketDebuggerUrl);
+      } else if (listeners().length > 0) last = 'another process listens';
     } catch (error) {
       last = (error as Error).message;
     }
@@ -131,31 +158,27 @@ class Session implements Disposable {
   readonly #socket: Socket;
   readonly #messages: Message[] = [];
   readonly #frames = new TextFrames();
-  readonly #signal: AbortSignal | undefined;
   #lastId = 0;
   #wake = (): void => undefined;
 
-  private constructor(socket: Socket, head: Buffer, signal: AbortSignal | undefined) {
+  private constructor(socket: Socket, head: Buffer) {
     this.#socket = socket;
-    this.#signal = signal;
     // That was for the answer to the first request.
     socket.setTimeout(0);
     socket.on('data', (chunk: Buffer) => this.#take(chunk)).on('error', () => undefined);
     this.#take(head);
   }
 
-  static open({ hostname, port, pathname }: URL, signal?: AbortSignal): Promise<Session> {
+  static open({ hostname, port, pathname }: URL): Promise<Session> {
     const headers = {
       ...{ Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' },
       'Sec-WebSocket-Key': randomBytes(16).toString('base64'),
     };
     return new Promise((resolve, reject) => {
-      const options = { agent: false, timeout: ANSWER_MS, ...(signal && { signal }) };
-      const asking = request({ hostname, port, path: pathname, headers, ...options });
+      const options = { headers, agent: false, timeout: ANSWER_MS };
+      const asking = request({ hostname, port, path: pathname, ...options });
       endUnanswered(asking)
-        .on('upgrade', (_response, socket, head) =>
-          resolve(new Session(socket as Socket, head, signal)),
-        )
+        .on('upgrade', (_response, socket, head) => resolve(new Session(socket as Socket, head)))
         .on('response', ({ statusCode }) =>
           asking.destroy(new Error(`it answered ${statusCode} instead of speaking WebSocket`)),
         )
@@ -175,18 +198,16 @@ class Session implements Disposable {
     return id;
   }
 
-  /** The first message that fits, also one that came before; undefined after `ms`. An abort rejects. */
+  /** The first message that fits, also one that came before; undefined after `ms`. */
   async until(fits: (message: Message) => boolean, ms: number): Promise<Message | undefined> {
     const end = performance.now() + ms;
     for (;;) {
       const found = this.#messages.find(fits);
       const leftMs = end - performance.now();
       if (found !== undefined || leftMs <= 0) return found;
-      this.#signal?.throwIfAborted();
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      const either = this.#signal ? AbortSignal.any([woken.signal, this.#signal]) : woken.signal;
-      await delay(leftMs, undefined, { signal: either }).catch(() => undefined);
+      await delay(leftMs, undefined, { signal: woken.signal }).catch(() => undefined);
     }
   }
 

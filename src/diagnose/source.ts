@@ -40,12 +40,21 @@ function recordsOf(pid: number): string[] {
   });
 }
 
+/** A socket or a device without a driver, by O_PATH; a symbolic link; a file with a lease. */
+const UNREADABLE: ReadonlySet<string> = new Set(['ENXIO', 'ENODEV', 'ELOOP', 'EAGAIN']);
+
 /** A line of a record has some hundred bytes: this is more than a process has sockets. */
 const LARGEST_RECORD = 64 << 20;
 
 /** What a record says. A process may give anything that name: what is no file would not end, or never begin. */
 function recordAt(path: string): string | undefined {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (UNREADABLE.has(codeOf(error))) return undefined;
+    throw error;
+  }
   try {
     const file = fstatSync(fd);
     if (!file.isFile() || file.size > LARGEST_RECORD) return undefined;

@@ -12,7 +12,6 @@ import * as sys from '../../src/syscall/sys.js';
 import { Program, scratch } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { tcp } from '../fixture/sockets.js';
-import { until } from '../fixture/until.js';
 import { noTool, testUnless } from '../world/ability.js';
 
 test('Node: by its executable', (t) => {
@@ -109,16 +108,19 @@ testUnless(noTool('java'), 'Java: a leak, its runtime and its stacks', async (t)
   if (tool?.command[0] === 'jcmd') t.regex(processes[0]?.stacks?.text ?? '', /Leak\.main/);
 });
 
-test('Node: stacks through its own inspector, of a busy and of an idle main thread', async (t) => {
-  for (const [source, says] of [
+test('Node: stacks through its own inspector, of a busy and of an idle main thread, of a file too', async (t) => {
+  for (const [source, says, inFile] of [
     [
       'function busy() { const end = Date.now() + 300; while (Date.now() < end); setImmediate(busy); }' +
         'setImmediate(busy); console.log("up");',
       /busy \S*:1:\d+/,
     ],
     ['process.stdin.resume(); console.log("up");', /waits in its event loop\nactive: .*PipeWrap/],
+    ['process.stdin.resume(); console.log("up");', /waits in its event loop/, true],
   ] as const) {
-    const program = new Program(t, [process.execPath, '-e', source]);
+    const file = join(scratch(t), 'app.js');
+    writeFileSync(file, source);
+    const program = new Program(t, [process.execPath, ...(inFile ? [file] : ['-e', source])]);
     await program.shows('stdout', /^up\n/m);
     const { text, reason } = await stacksOf({ pid: program.pid, runtime: 'node' });
     t.regex(text ?? '', says, reason);
@@ -138,31 +140,34 @@ test('Node: a process that SIGUSR1 would kill is left alone', async (t) => {
   t.is(await cat.end(), 0);
 });
 
-test('Node: whoever listens there and does not answer is not waited for after an abort', async (t) => {
+test('Node: whoever else listens there is asked nothing, and an abort leaves no inspector open', async (t) => {
   const owned = ownedBy(t);
-  const deaf = tcp(owned);
-  sys.setOption(deaf, 'SO_REUSEADDR', true);
-  sys.bind(deaf, { address: '127.0.0.1', port: 9229 });
-  sys.listen(deaf, 8);
-  const program = new Program(t, [
-    process.execPath,
-    '-e',
-    'process.stdin.resume(); console.log(1)',
-  ]);
-  await program.shows('stdout', /1/);
-  const controller = new AbortController();
-  const stacks = stacksOf({ pid: program.pid, runtime: 'node' }, controller.signal);
-  await until(
-    () =>
-      [...snapshot({ states: ['LISTEN'] })].some(
-        ({ local, recvQ }) => local.port === 9229 && recvQ > 0,
-      ),
-    () => 'a question in the queue of 127.0.0.1:9229',
-  );
-  controller.abort();
-  await t.throwsAsync(stacks, { any: true, message: /abort/ });
+  const idle = [process.execPath, '-e', 'process.stdin.resume(); console.log("up")'];
+  const program = new Program(t, idle);
+  await program.shows('stdout', /up/);
+  const other = tcp(owned);
+  sys.setOption(other, 'SO_REUSEADDR', true);
+  sys.bind(other, { address: '127.0.0.1', port: 9229 });
+  sys.listen(other, 8);
+  const queued = () =>
+    [...snapshot({ states: ['LISTEN'] })].find(({ local }) => local.port === 9229)?.recvQ;
+  const { reason } = await stacksOf({ pid: program.pid, runtime: 'node' });
+  t.regex(reason ?? '', /another process listens$/);
+  t.is(queued(), 0);
+  owned.close(other);
   program.endInput();
   await program.end();
+
+  const next = new Program(t, idle);
+  await next.shows('stdout', /up/);
+  const controller = new AbortController();
+  const stacks = stacksOf({ pid: next.pid, runtime: 'node' }, controller.signal);
+  await next.shows('stderr', /Debugger listening/);
+  controller.abort();
+  await t.throwsAsync(stacks, { any: true, message: /abort/ });
+  await next.shows('stderr', /Debugger ending/);
+  next.endInput();
+  await next.end();
 });
 
 testUnless(noTool('cc'), 'a process whose first thread has ended is there', async (t) => {

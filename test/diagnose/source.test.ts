@@ -6,6 +6,10 @@ import { decodeRecord, sourcesOf } from '../../src/diagnose/source.js';
 import * as sys from '../../src/syscall/sys.js';
 import { scratch } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { noTool, testUnless } from '../world/ability.js';
+
+/** <asm-generic/fcntl.h> */
+const O_PATH = 0o10000000;
 
 const line = {
   ...{ inode: 7, fd: 5, kind: 'client', stack: 0, events: [['end', 1000]] },
@@ -82,3 +86,15 @@ for (const [what, make] of [
     t.is(sourcesOf(process.pid), undefined);
   });
 }
+
+testUnless(
+  noTool('python3'),
+  'by the name of a record: a socket, which cannot be opened',
+  async (t) => {
+    const path = join(scratch(t), 'closewait-register-1');
+    const bind = `import socket; socket.socket(socket.AF_UNIX).bind(${JSON.stringify(path)})`;
+    execFileSync('python3', ['-c', bind]);
+    ownedBy(t).own(sys.open(path, O_PATH | sys.O_CLOEXEC));
+    t.is(sourcesOf(process.pid), undefined);
+  },
+);
