@@ -9,8 +9,12 @@ import { constants, fstatSync, ftruncateSync, openSync, unlinkSync, writeSync } 
 import { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import * as timers from 'node:timers';
 import { threadId } from 'node:worker_threads';
 import { RECORD_NAME, REGISTERED, type SourceEvent, type SourceLine } from './source-record.js';
+
+// Those of now: a program may put others in their place, and tests do.
+const { setTimeout, clearTimeout } = timers;
 
 const EVENTS: ReadonlySet<unknown> = new Set([
   ...['connect', 'end', 'finish', 'error', 'timeout', 'pause', 'resume', 'close'],
@@ -59,11 +63,13 @@ class Recorder {
 
   /** Notes that a socket was made to connect, or a server to listen, by the caller of `from`. */
   originate(of: object, from: (...args: never[]) => unknown): void {
-    const stack: Stack = {};
+    // No Error, which would cost a second stack, but one to whatever the program formats its stacks with.
+    const stack: Stack = Object.create(Error.prototype);
     const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = FRAMES;
+    // Refused where it is frozen: then the program's own limit counts.
+    Reflect.set(Error, 'stackTraceLimit', FRAMES);
     Error.captureStackTrace(stack, from);
-    Error.stackTraceLimit = stackTraceLimit;
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
     this.#origins.set(of, stack);
   }
 
@@ -113,7 +119,8 @@ class Recorder {
   /** The number of a stack, which is written with its first one. */
   #numberOf(origin: Stack | undefined): number | null {
     if (origin === undefined) return null;
-    const text = String(origin.stack);
+    const text = textOf(origin);
+    if (text === undefined) return null;
     const known = this.#stacks.get(text);
     if (known !== undefined) return known;
     if (this.#stacks.size >= STACKS) return null;
@@ -145,6 +152,15 @@ class Recorder {
       this.#isBroken = true;
       process.emitWarning(`closewait/register records no more: ${(error as Error).message}`);
     }
+  }
+}
+
+/** Undefined where the program's own Error.prepareStackTrace fails. */
+function textOf(origin: Stack): string | undefined {
+  try {
+    return String(origin.stack);
+  } catch {
+    return undefined;
   }
 }
 
@@ -209,7 +225,8 @@ function register(): () => void {
     process.emitWarning(`closewait/register records nothing: ${(error as Error).message}`);
     return () => undefined;
   }
-  const { connect, emit } = Socket.prototype;
+  const { connect } = Socket.prototype;
+  const own = Object.hasOwn(Socket.prototype, 'emit') ? Socket.prototype.emit : undefined;
   // No channel of Node's tells of every socket that connects: tls.connect() and new Socket().connect() are in none.
   Socket.prototype.connect = function originated(this: Socket, ...args: never[]): Socket {
     recorder.originate(this, originated);
@@ -218,8 +235,10 @@ function register(): () => void {
   // Seen where they are emitted: a listener would be counted, and one for 'error' would swallow it.
   Socket.prototype.emit = function noted(this: Socket, ...args: [string]): boolean {
     if (EVENTS.has(args[0])) recorder.note(this, args[0]);
+    // An inherited one is looked up each time: node:domain and others replace it when they are loaded.
+    const emit = own ?? Object.getPrototypeOf(Socket.prototype).emit;
     return Reflect.apply(emit, this, args);
-  } as typeof emit;
+  } as typeof Socket.prototype.emit;
   const { listen } = Server.prototype;
   Server.prototype.listen = function originated(this: Server, ...args: never[]): Server {
     recorder.originate(this, originated);

@@ -215,14 +215,51 @@ process.on('uncaughtException', (error) => {
 });
 `;
 
-test('the program behaves as without: its output, listeners, errors, end', (t) => {
-  const file = join(scratch(t), 'app.mjs');
-  writeFileSync(file, ORDINARY);
-  const without = finished([process.execPath, file]);
-  const recorded = finished([process.execPath, '--import', REGISTER, file]);
-  t.regex(without.stdout, /^hello .* ECONNREFUSED /);
-  t.deepEqual(recorded, without);
-});
+/** What a program may have done to what `register` stands on. */
+const unusual: readonly (readonly [what: string, flags: readonly string[], source: string])[] = [
+  ['ordinary', [], ORDINARY],
+  [
+    'timers that are numbers',
+    [],
+    `globalThis.setTimeout = () => 1;
+    require('node:net').connect(1, '127.0.0.1').on('error', ({ code }) => console.log(code));`,
+  ],
+  [
+    'a domain that hears of errors',
+    [],
+    `const socket = new (require('node:net').Socket)();
+    const domain = require('node:domain').create();
+    domain.on('error', ({ code }) => console.log(code));
+    domain.add(socket);
+    socket.connect(1, '127.0.0.1');`,
+  ],
+  [
+    'frozen intrinsics',
+    ['--frozen-intrinsics', '--no-warnings'],
+    `require('node:net').connect(1, '127.0.0.1').on('error', ({ code }) => console.log(code));`,
+  ],
+  [
+    'stacks that only an Error has',
+    [],
+    `Error.prepareStackTrace = (error) => { throw error; };
+    const server = require('node:net').createServer((socket) => socket.resume());
+    server.listen(0, '127.0.0.1', () => {
+      const client = require('node:net').connect(server.address().port, '127.0.0.1');
+      setTimeout(() => { console.log('alive'); client.destroy(); server.close(); }, 200);
+    });`,
+  ],
+];
+
+for (const [what, flags, source] of unusual) {
+  test(`the program behaves as without: its output, listeners, errors, end: ${what}`, (t) => {
+    const file = join(scratch(t), source === ORDINARY ? 'app.mjs' : 'app.cjs');
+    writeFileSync(file, source);
+    const without = finished([process.execPath, ...flags, file]);
+    const recorded = finished([process.execPath, ...flags, '--import', REGISTER, file]);
+    t.regex(without.stdout, /ECONNREFUSED|alive/);
+    t.deepEqual(recorded, without);
+  });
+}
 
 test('where no record can be made, the program runs and is told', (t) => {
   const file = join(scratch(t), 'app.mjs');
