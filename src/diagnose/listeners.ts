@@ -65,8 +65,7 @@ export class Listeners {
 function listenersAt(address: string, listeners: readonly Listener[]): readonly Listener[] {
   const exact = listeners.filter((each) => each.local.address === address);
   if (exact.length > 0) return exact;
-  // An IPv6 listener takes IPv4 connections as well, and shows them as ::ffff:a.b.c.d.
-  const mapped = /^::ffff:\d+\./.test(address);
-  const any = address.includes(':') && !mapped ? ['::'] : ['0.0.0.0', '::'];
-  return listeners.filter(({ local }) => any.includes(local.address));
+  // What an IPv6 listener takes over IPv4 is shown as ::ffff:a.b.c.d.
+  const any = address.includes(':') ? '::' : '0.0.0.0';
+  return listeners.filter(({ local }) => local.address === any);
 }

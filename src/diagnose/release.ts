@@ -4,7 +4,14 @@ import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { tcpState } from '../observer/tcp-info.js';
 import { until } from '../observer/until.js';
 import * as sys from '../syscall/sys.js';
-import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
+import {
+  AF_INET,
+  AF_INET6,
+  type Endpoint,
+  type Family,
+  formatAddress,
+  parseAddress,
+} from '../tcp/address.js';
 import { encodeDestroy } from '../tcp/inet-diag.js';
 import { NetlinkCursor } from '../tcp/netlink.js';
 import type { SocketRow } from '../tcp/socket-table.js';
@@ -189,11 +196,14 @@ export async function destroyConnection(
   return { helped, before: state, after: last, stillHeld, tookMs };
 }
 
-/** An IPv4 connection of an IPv6 socket has mapped addresses, which few people type. */
 function isSame(one: Endpoint, other: Endpoint): boolean {
   return bare(one.address) === bare(other.address) && one.port === other.port;
 }
 
+/** An address as the kernel's are written; an IPv4 connection of an IPv6 socket has mapped ones, which few people type. */
 function bare(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/, '');
+  const bytes = parseAddress(address);
+  if (bytes === undefined) return address;
+  const written = formatAddress(bytes, 0, bytes.length === 16 ? AF_INET6 : AF_INET);
+  return written.replace(/^::ffff:(?=\d+\.)/, '');
 }

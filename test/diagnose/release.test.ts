@@ -12,7 +12,15 @@ import { tcpState } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { netAdmin, testWith } from '../fixture/privilege.js';
-import { awaitEvents, connected, drain, families, listening, tcp } from '../fixture/sockets.js';
+import {
+  awaitEvents,
+  connected,
+  drain,
+  families,
+  ipv6,
+  listening,
+  tcp,
+} from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 const { pid } = process;
@@ -168,6 +176,15 @@ test('an IPv4 connection of an IPv6 socket is found by its IPv4 addresses', asyn
   owned.own(sys.accept(listener).fd);
   const [local, remote] = [{ address: '127.0.0.1', port }, sys.getsockname(client)];
   t.is((await findConnection({ local, remote })).local.address, '::ffff:127.0.0.1');
+  const written = { ...local, address: '::FFFF:7F00:1' };
+  t.is((await findConnection({ local: written, remote })).local.port, port);
+});
+
+test('an IPv6 address is the same however it is written', async (t) => {
+  const { client } = connected(ownedBy(t), ipv6);
+  const [local, remote] = [sys.getsockname(client), sys.getpeername(client)];
+  const written = { ...local, address: '0:0:0:0:0:0:0:1' };
+  t.like(await findConnection({ local: written, remote }), { local, remote });
 });
 
 test('refused: endpoints of none, and of a listener', async (t) => {
