@@ -23,5 +23,7 @@ export async function diagnose(flags: DiagnoseFlags, { out, chatter, paint }: Io
   if (flags.json) for (const piece of formatJsonInPieces(diagnosis)) out(piece);
   else out(formatDiagnosis(diagnosis, paint));
   if (diagnosis.counts.leaks > 0) return EXPECTATION_FAILED;
-  return diagnosis.sufficient ? AS_EXPECTED : CANNOT_RUN;
+  if (diagnosis.sufficient) return AS_EXPECTED;
+  for (const reason of diagnosis.incomplete) chatter(`not seen: ${reason}`);
+  return CANNOT_RUN;
 }

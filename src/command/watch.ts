@@ -6,7 +6,7 @@ import { Watch } from '../diagnose/watch.js';
 import type { Tick } from '../diagnose/watch-record.js';
 import { formatNdjson } from '../report/ndjson.js';
 import { formatPrometheus } from '../report/prometheus.js';
-import { formatLines, formatScreen } from '../report/watch.js';
+import { formatHeader, formatLines, formatScreen } from '../report/watch.js';
 import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
 
 /** The words of its command line. */
@@ -36,6 +36,7 @@ export async function watch(flags: WatchFlags, io: Io): Promise<number> {
   await using exporter = address && (await Exporter.start(address, () => last));
   if (exporter) io.chatter(`metrics at ${exporter.url}`);
   const show = (): void => io.out(shown(last, io, json));
+  if (!json && io.rows === undefined) io.out(formatHeader(last));
   if (!once) show();
   let nextMs = performance.now();
   let goesOn: boolean;

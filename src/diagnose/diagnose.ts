@@ -215,7 +215,8 @@ function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[
   return reasons;
 }
 
-function refusal(code = 'EACCES'): string {
+/** Why a process may not be read. */
+export function refusal(code = 'EACCES'): string {
   return `${code}: of another user, not dumpable or guarded by a security module (CAP_SYS_PTRACE may help)`;
 }
 

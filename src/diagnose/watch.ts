@@ -5,7 +5,7 @@ import { SockDiag } from '../observer/sock-diag.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { SocketRow, SocketTable } from '../tcp/socket-table.js';
 import { Census, commOf, type HeldBy, netnsOf } from './census.js';
-import { diagnose, iteratorFor } from './diagnose.js';
+import { diagnose, iteratorFor, refusal } from './diagnose.js';
 import { GHOST, kindAt } from './kind.js';
 import { type DescriptorUse, descriptorUseOf } from './limits.js';
 import { type Listener, Listeners, listenersIn } from './listeners.js';
@@ -122,7 +122,7 @@ export class Watch implements Disposable {
     try {
       if (options.pids === undefined) diags.set(netnsOf('self'), SockDiag.open());
       for (const pid of options.pids ?? []) {
-        const netns = netnsOf(pid);
+        const netns = netnsIfAllowed(pid);
         if (!diags.has(netns)) diags.set(netns, await openSockDiagOf(pid));
       }
     } catch (error) {
@@ -338,6 +338,20 @@ export class Watch implements Disposable {
   [Symbol.dispose](): void {
     this.#iterator?.close();
     for (const diag of this.#diags.values()) diag.close();
+  }
+}
+
+/** Throws Node's own error, with what it means here for its message. */
+function netnsIfAllowed(pid: number): number {
+  try {
+    return netnsOf(pid);
+  } catch (error) {
+    const code = codeOf(error);
+    if (error instanceof Error) {
+      if (isGone(code)) error.message = `no process ${pid}`;
+      else if (code === 'EACCES') error.message = `pid ${pid}: ${refusal(code)}`;
+    }
+    throw error;
   }
 }
 

@@ -196,7 +196,9 @@ export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
   for (const { realtimeNs, segment } of rest) {
     parts.push(formatter.format({ timeNs: realtimeNs, segment }), '\n');
   }
-  const notes = record.scenario === 'close-wait' ? differences(run) : [];
+  // The article's programs, and not somebody else's.
+  const isArticle = record.scenario === 'close-wait' && record.command === undefined;
+  const notes = isArticle ? differences(run) : [];
   if (notes.length > 0) {
     parts.push(heading(paint, 'beside the article'), notes.map((note) => `- ${note}\n`).join(''));
   }

@@ -40,6 +40,11 @@ export function formatScreen(
   return `${HOME}${text.join('')}${CLEAR_BELOW}`;
 }
 
+/** What the columns of plain lines are, to be said once. */
+export function formatHeader({ time }: Tick): string {
+  return `${time}  ${row(COLUMNS.map(([name]) => name)).trimEnd()}\n`;
+}
+
 /** Formats a look as plain lines, each of which says when it was: for a file or a pipe. */
 export function formatLines(tick: Tick): string {
   const lines = [

@@ -87,8 +87,9 @@ testUnless(noCompiler, 'still sending: listed, exit 0', async (t) => {
 
 test('a process that is not there: exit 3, and why', (t) => {
   // The largest pid the kernel allows itself is 2^22.
-  const { code, stdout } = closewait('diagnose', '--pid', String(2 ** 22 + 1), '--json');
+  const { code, stdout, stderr } = closewait('diagnose', '--pid', String(2 ** 22 + 1), '--json');
   t.is(code, 3);
+  t.regex(stderr, /^closewait: not seen: pid 4194305: no such process$/m);
   t.deepEqual(JSON.parse(stdout).sockets, []);
   t.regex(JSON.parse(stdout).incomplete.join('\n'), /^pid 4194305: no such process$/m);
 });

@@ -29,6 +29,8 @@ const modules: Record<string, readonly string[] | string> = {
   'diagnose/mounts.ts': ['mountinfo'],
   'diagnose/runtime.ts': 'names, in which patterns are looked for',
   'diagnose/source.ts': ['record'],
+  'diagnose/watch-ghosts.ts': 'where a link leads, in which nothing is looked for',
+  'diagnose/watch.ts': ['stat'],
   'driver/libuv-agent.ts': 'orders of the process that started it',
   'driver/libuv-program.ts': 'whatever is not a report ends the program: see libuv.test.ts',
   'driver/processes.ts': 'numbers of the kernel, behind a name that is passed over',
