@@ -224,13 +224,14 @@ class ActorThread implements AsyncDisposable {
       const room = roomFor(row, args);
       handed = args;
       row.enter?.(hand, room, ...args);
+      // At once: what is read from here on may be a getter, which may make a call of its own.
+      // Written out: a spread goes a slower way into the addon.
+      const [a, b, c, d, e, f] = handed;
+      handed = none;
       const site = callSite(row, args);
       // Asked when all has been read: reading an argument can run code, and that can abort.
       if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
       const id = ++this.#lastId;
-      // Written out: a spread goes a slower way into the addon.
-      const [a, b, c, d, e, f] = handed;
-      handed = none;
       const index = indexes.get(row.name) ?? -1;
       if (!this.#thread.submit(id, index, a, b, c, d, e, f))
         throw cancelled(row, signal, this.name);

@@ -1,4 +1,6 @@
-import { test } from '../fixture/descriptors.js';
+import * as sys from '../../src/syscall/sys.js';
+import { actorOf } from '../fixture/actors.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
 import { runScript } from '../fixture/script.js';
 
 /** An actor whose thread is in the call before the script goes on. */
@@ -335,3 +337,27 @@ ends(
   '',
   'told 1,2,3,4',
 );
+
+test('a call made by the getter of an argument is a call of its own', async (t) => {
+  const owned = ownedBy(t);
+  const pairs = [1, 2].map(() => sys.socketpair(sys.AF_UNIX, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
+  const [[outer = -1, at = -1] = [], [inner = -1, other = -1] = []] = pairs;
+  for (const fd of pairs.flat()) owned.own(fd);
+  const actor = await actorOf(t);
+  const begun: Promise<number>[] = [];
+  const message: Parameters<typeof actor.sendmsg>[1] = {
+    data: [Buffer.from('outer')],
+    get address(): never {
+      begun.push(actor.sendmsg(inner, { data: [Buffer.from('the inner')] }));
+      return undefined as never;
+    },
+  };
+  t.is(await actor.sendmsg(outer, message), 5);
+  const buffer = new Uint8Array(16);
+  t.is(sys.read(at, buffer), 5);
+  for (const sent of await Promise.all(begun)) {
+    t.is(sent, 9);
+    t.is(sys.read(other, buffer), 9);
+  }
+  t.true(begun.length > 0);
+});
