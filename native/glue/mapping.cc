@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include <cmath>
+
 #include "../os/mapping.h"
 #include "calls.h"
 #include "throw.h"
@@ -9,7 +11,9 @@
 namespace closewait::glue {
 namespace {
 
-constexpr double kMostBytes = 1ull << 40;
+// The longest array that every Node makes: a longer one fails when it has taken the memory already.
+constexpr double kLongest = 1ull << 32;
+constexpr double kFarthest = 1ull << 40;
 
 struct Region {
   void* address;
@@ -36,8 +40,8 @@ napi_value Map(napi_env env, napi_callback_info info) {
       return nullptr;
     }
     double least = i == 0 ? -2147483648.0 : i == 1 ? 1 : 0;
-    double most = i == 0 ? 2147483647.0 : kMostBytes;
-    if (!(numbers[i] >= least && numbers[i] <= most)) {
+    double most = i == 0 ? 2147483647.0 : i == 1 ? kLongest : kFarthest;
+    if (!(numbers[i] >= least && numbers[i] <= most && std::trunc(numbers[i]) == numbers[i])) {
       ThrowRange(env, "mmap", kNames[i], "an integer in range", values[i]);
       return nullptr;
     }

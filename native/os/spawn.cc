@@ -98,8 +98,9 @@ void ResetSignals() {
   int step = kUserMap;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The parent may have died before the line above. A new user namespace does not hide its pid; in
-  // a new pid namespace a parent is 0, and only an end of what it is read from tells.
-  if ((plan.flags & CLONE_NEWPID) == 0 && getppid() != plan.parent) _exit(127);
+  // another pid namespace a parent is 0, and only an end of what it is read from tells.
+  pid_t parent = getppid();
+  if (parent != 0 && parent != plan.parent) _exit(127);
   if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
       PlaceDescriptors(plan.stdio, report, step)) {
     step = kExec;

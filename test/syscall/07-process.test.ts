@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import * as sys from '../../src/syscall/sys.js';
+import { actorOf } from '../fixture/actors.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { runScript } from '../fixture/script.js';
 import { connected, drain } from '../fixture/sockets.js';
@@ -295,6 +296,17 @@ if (isRoot) {
     sys.pidfd_send_signal(child.pidfd, sys.SIGKILL);
     t.is(sys.waitid(sys.P_PIDFD, child.pidfd).status, sys.SIGKILL);
     t.is(sys.read(read, text), 0, 'nobody holds the other end any more');
+  });
+}
+
+if (isRoot) {
+  test('spawn() by a thread whose children live in another pid namespace', async (t) => {
+    const owned = ownedBy(t);
+    const actor = await actorOf(t);
+    await actor.unshare(sys.CLONE_NEWPID);
+    const { pidfd } = await actor.spawn('/bin/sh', { argv: ['sh', '-c', 'exit 7'] });
+    owned.own(pidfd);
+    t.is((await actor.waitid(sys.P_PIDFD, pidfd)).status, 7);
   });
 }
 

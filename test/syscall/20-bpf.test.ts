@@ -75,6 +75,16 @@ withBpf(`the value of a map is shared memory${note}`, (t) => {
   t.is(new BigUint64Array(memory.bytes.buffer)[0], 0n);
 });
 
+test('a mapping that no array could be made of is refused', (t) => {
+  for (const length of [0, -1, 4096.5, 2 ** 32 + 4096, Number.NaN]) {
+    t.throws(
+      () => new Mapping(0, length),
+      { instanceOf: RangeError, message: /length/ },
+      `${length}`,
+    );
+  }
+});
+
 const refusals: readonly [does: string, call: () => unknown, code: string][] = [
   [
     'a ring that is not whole pages',
