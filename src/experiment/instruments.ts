@@ -198,7 +198,8 @@ export class Instruments implements AsyncDisposable {
   /** A program has been started that acts an end: its calls are followed from here on. */
   async threadActs(tid: number, end: End): Promise<void> {
     this.timeline.threadActs(tid, end);
-    if (typeof this.#traces === 'string') return;
+    // On the host the rest begins when the server listens.
+    if (typeof this.#traces === 'string' && !this.#waitsForPort) return;
     const calls = await this.#follow({ sockets: false, threads: [tid] });
     if (typeof calls !== 'string') this.#callTraces.push(calls);
   }

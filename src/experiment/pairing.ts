@@ -21,6 +21,9 @@ const ACTING: ReadonlySet<string> = new Set([
   'exit_group',
 ]);
 
+/** Those that never return: when they are over nobody tells, so what merely happens later is not theirs. */
+const ENDLESS: ReadonlySet<string> = new Set(['exit', 'exit_group']);
+
 /** Calls whose first argument is the socket they act on. */
 const ON_SOCKET: ReadonlySet<string> = new Set(['connect', 'listen', 'shutdown', 'close']);
 
@@ -78,7 +81,8 @@ export class CallPairing {
   causeInTime(sender: End, tNs: number, latenessNs: number): Cause | undefined {
     let best: EnterEvent | undefined;
     for (const { enter, exitNs } of this.#calls.values()) {
-      if (enter.end === null || !ACTING.has(enter.syscall) || exitNs + latenessNs < tNs) continue;
+      if (enter.end === null || ENDLESS.has(enter.syscall)) continue;
+      if (!ACTING.has(enter.syscall) || exitNs + latenessNs < tNs) continue;
       if (best === undefined || (best.end !== sender && enter.end === sender)) best = enter;
     }
     return best && causeOf(best, 'time');

@@ -40,8 +40,11 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   /** Called at each moment of the scenario, which goes on when it has resolved. */
   readonly onMoment?: (moment: Moment) => Promise<void>;
-  /** Called before the story begins: `for await` of it gives each event as it gets its place, until the run ends. */
-  readonly onTimeline?: (timeline: AsyncIterable<TimelineEvent>) => void;
+  /**
+   * Called before the story begins: `for await` of it gives each event as it gets its place, until the run ends. What it
+   * returns is waited for; where it throws or rejects, so does the run.
+   */
+  readonly onTimeline?: (timeline: AsyncIterable<TimelineEvent>) => void | Promise<void>;
   /** False leaves out every observer that nobody waits for: the run should end the same. Left out: true. */
   readonly observed?: boolean;
 }
@@ -107,7 +110,10 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   await using lab = await Lab.open(held, place, actors, {
     ...{ signal: deadline.signal, onMoment, observed, family },
   });
-  options.onTimeline?.(lab.instruments.timeline);
+  const { timeline } = lab.instruments;
+  const reading = (async () => options.onTimeline?.(timeline))();
+  // Whether it fails is asked at the end, where there is one.
+  reading.catch(() => {});
   let thrown: { readonly error: unknown } | undefined;
   try {
     const stage = command === undefined ? lab : lenientStage(lab, scenario, deadline.signal);
@@ -118,8 +124,12 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     thrown = { error };
   }
   const frames: CapturedFrame[] = await lab.finish();
+  await reading.catch((error: unknown) => {
+    // An observer's failure, which its reader hears of, is the run's verdict.
+    if (lab.instruments.failure === undefined) throw error;
+  });
   const { verdict, reason } = judge(lab, thrown);
-  const { originNs } = lab.instruments.timeline;
+  const { originNs } = timeline;
   const timed = ({ tNs, ...what }: AppEvent): AppRecord => ({
     tNs: Number(tNs - originNs),
     ...what,
@@ -135,8 +145,8 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
     ...(reason !== undefined && { reason }),
     ends: { client: { path: lab.path('client') }, server: { path: lab.path('server') } },
     checks: lab.checks,
-    events: lab.instruments.timeline.events,
-    findings: lab.instruments.timeline.findings,
+    events: timeline.events,
+    findings: timeline.findings,
     observers: lab.instruments.reports,
     moments: lab.moments,
     left: lab.left,

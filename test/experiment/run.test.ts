@@ -1,7 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { Program } from '../../src/driver/program.js';
-import type { TimelineEvent } from '../../src/experiment/event.js';
 import type { Moment, RunRecord } from '../../src/experiment/record.js';
 import { run } from '../../src/experiment/run.js';
 import { SockDiag } from '../../src/observer/sock-diag.js';
@@ -14,7 +13,6 @@ import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { CLI } from '../cli/closewait.js';
 import { test } from '../fixture/descriptors.js';
-import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 import { altered, observed } from './observed.js';
 
@@ -369,28 +367,4 @@ inNamespace('runs at the same time do not see each other', async (t) => {
   );
   for (const { record } of runs) t.is(record.verdict, 'reproduced', record.reason);
   t.false(isDeepStrictEqual(runs[0]?.frames, runs[2]?.frames));
-});
-
-inNamespace('a run is told of while it goes on, all of it and nothing else', async (t) => {
-  const live: TimelineEvent[] = [];
-  let following: Promise<void> | undefined;
-  const follow = async (timeline: AsyncIterable<TimelineEvent>): Promise<void> => {
-    for await (const event of timeline) live.push(event);
-  };
-  const { record } = await run(closeWait, {
-    ...{ ...NAMESPACE, driver: 'raw' },
-    onTimeline: (timeline) => {
-      following = follow(timeline);
-    },
-    // The story does not go on before what it has come to has been told.
-    onMoment: async ({ name }) => {
-      await until(
-        () => live.some((event) => event.kind === 'moment' && event.name === name),
-        () => `${live.length} events, and not ${name}`,
-      );
-    },
-  });
-  await following;
-  t.true(live.length > 0);
-  t.deepEqual(live, record.events);
 });

@@ -194,6 +194,16 @@ test('calls are paired with what they cause, by thread and by time', (t) => {
   t.like(timeline.events[(close as { enter: number }).enter], { kind: 'enter', tNs: 2_990_000 });
 });
 
+test('an exit that nobody sees the end of causes nothing that happens later', (t) => {
+  const timeline = timelineAt();
+  const [calls, packets] = [timeline.open(tracepoint), timeline.open(capture)];
+  calls.push(enter(10, 1, 'exit_group'));
+  for (const each of life) packets.push(each);
+  timeline.close();
+  t.true(timeline.events.length > life.length);
+  for (const event of timeline.events) t.false('cause' in event);
+});
+
 test('a call on another socket of the same end, or one that does not act, is not blamed', (t) => {
   const timeline = timelineAt();
   const calls = timeline.open(tracepoint);
