@@ -71,7 +71,7 @@ is waited for, 5 s each, and the states of both ends and who resets are held aga
 
 /** The two programs have the command line of the C programs: nothing may come between. */
 async function programCommand(name: 'server' | 'client', argv: string[]): Promise<number> {
-  if (argv.includes('--help')) {
+  if (argv.includes('--help') || argv.includes('-h')) {
     process.stdout.write(PROGRAM_HELP[name]);
     return 0;
   }
@@ -89,6 +89,10 @@ function version(): string {
 async function main(argv: string[]): Promise<number> {
   const [first, ...rest] = argv;
   if (first === 'server' || first === 'client') return programCommand(first, rest);
+  const [topic] = rest;
+  if (first === 'help' && (topic === 'server' || topic === 'client')) {
+    return programCommand(topic, ['--help']);
+  }
 
   const { Command, CommanderError } = await import('commander');
   let exitCode = 0;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 static const char *const passing_on[] = {
-    "node",    "npm",     "npx",     "env",     "sh",      "bash",   "dash",
-    "setpriv", "unshare", "nsenter", "prlimit", "timeout", "strace", "script",
+    "node",    "npm",     "npx",     "env",     "sh",     "bash",   "dash",   "setpriv",
+    "unshare", "nsenter", "prlimit", "timeout", "strace", "script", "refuse",
 };
 
 static int passes_on(const char *file) {
