@@ -310,7 +310,7 @@ runs(`--pcap to a place that cannot be written: one line, exit 3${why}`, (t) => 
   t.regex(stderr, /is not written: ENOENT/);
 });
 
-(noNamespace === undefined ? test : test.skip)('--reporter and --pcap: both', (t) => {
+direct(`--reporter and --pcap: both${noNamespace ? ` (${noNamespace})` : ''}`, (t) => {
   const args = ['run', 'close-wait', '--driver', 'raw', '--reporter', 'tap', '--pcap'];
   const { code, stdout, stderr } = closewait(...args, join(scratch(t), 'run.pcapng'));
   t.is(code, 0, stderr);
