@@ -13,11 +13,9 @@ export interface Listener {
   readonly backlog: number;
 }
 
-/** The listeners that a dump of nothing but LISTEN has shown in a namespace. */
-export function* listenersIn(netns: number, rows: Iterable<SocketRow>): Generator<Listener> {
-  for (const { local, inode, recvQ, sendQ } of rows) {
-    yield { netns, local, inode, queued: recvQ, backlog: sendQ };
-  }
+/** What a row in LISTEN says of its listener: its queues count connections. */
+export function listenerOf(netns: number, { local, inode, recvQ, sendQ }: SocketRow): Listener {
+  return { netns, local, inode, queued: recvQ, backlog: sendQ };
 }
 
 const NONE: readonly Listener[] = [];

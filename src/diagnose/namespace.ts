@@ -3,11 +3,11 @@ import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { O_CLOEXEC, O_RDONLY } from '../syscall/constants.js';
 import { close, open } from '../syscall/descriptor.js';
 import type { Endpoint } from '../tcp/address.js';
-import type { SocketRow, TimerName } from '../tcp/socket-table.js';
+import type { TimerName } from '../tcp/socket-table.js';
 import { type InfoExtract, type SocketExtract, SocketView } from '../tcp/socket-view.js';
 import { stateNumber, type TcpState, type TcpStateName, tcpStates } from '../tcp/states.js';
 import { netnsOf } from './census.js';
-import type { Listener } from './listeners.js';
+import { type Listener, listenerOf } from './listeners.js';
 
 /** A socket in a state that may be a leak: as sock_diag shows it, or, for a ghost, as a copy of its descriptor does. */
 export interface Suspect {
@@ -141,8 +141,4 @@ export class Namespace implements Disposable {
   [Symbol.dispose](): void {
     this.#diag.close();
   }
-}
-
-function listenerOf(netns: number, { local, inode, recvQ, sendQ }: SocketRow): Listener {
-  return { netns, local, inode, queued: recvQ, backlog: sendQ };
 }

@@ -8,7 +8,7 @@ import { Census, commOf, type HeldBy, netnsOf } from './census.js';
 import { diagnose, iteratorFor, refusal } from './diagnose.js';
 import { GHOST, kindAt } from './kind.js';
 import { type DescriptorUse, descriptorUseOf } from './limits.js';
-import { type Listener, Listeners, listenersIn } from './listeners.js';
+import { type Listener, Listeners, listenerOf } from './listeners.js';
 import { suspiciousStates } from './namespace.js';
 import { checkOptions, type DiagnoseOptions } from './options.js';
 import { openSockDiagOf } from './socket-diag.js';
@@ -195,7 +195,7 @@ export class Watch implements Disposable {
         known.listeners = NO_LISTENERS;
         if (ports.has(localPort[row] as number)) {
           known.local ??= (table.at(row) as SocketRow).local;
-          listeners ??= new Listeners(listenersIn(netns, listening));
+          listeners ??= new Listeners([...listening].map((each) => listenerOf(netns, each)));
           known.listeners = listeners.of({ netns, local: known.local });
         }
         queues.add(known.listeners);
