@@ -18,7 +18,10 @@ for (const family of families) {
       const all = Array.from({ length: extract.length }, (_, row) => new SocketView(extract, row));
       const inodes = extract.inodes();
       t.true(all.every(({ inode }, row) => inode === inodes[row]));
-      const ours = all.filter(({ local }) => local.port === listener.port);
+      // The port alone is not ours: any other local address may have it as well.
+      const ours = all.filter(
+        ({ local }) => local.port === listener.port && local.address === listener.address,
+      );
       // The listener and what it has not accepted.
       t.is(ours.length, 2);
       const views = new Map(ours.map((view) => [Number(view.cookie), view]));
