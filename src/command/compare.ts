@@ -23,6 +23,9 @@ import { commandOf, isProgram } from './outsider.js';
 import { again, bestWorld, needOwnProc } from './place.js';
 import { isFile } from './scenario-file.js';
 import { checkNames, chosen, driverNamed, TIMEOUT_S } from './selection.js';
+import { Watchdog } from './watchdog.js';
+
+const TIMEOUT_MS = TIMEOUT_S * 1000;
 
 export interface CompareFlags {
   readonly drivers?: string;
@@ -66,13 +69,14 @@ async function compareNamed(
     if (exitCode !== undefined) return exitCode;
   }
   using leftovers = name !== undefined && isFile(name) ? new Leftovers(io) : undefined;
+  using _watchdog = leftovers && (await Watchdog.start(io, leftovers, TIMEOUT_MS));
   const scenarios = name === undefined ? ofNode(flags) : await onlyOne(name);
   const variants = variantsOf(scenarios, flags);
   leftovers?.begin();
   const options: RunOptions = {
     world: flags.hostNetwork ? 'host' : await bestWorld(io),
     signal: interruption(),
-    timeoutMs: TIMEOUT_S * 1000,
+    timeoutMs: TIMEOUT_MS,
   };
   let done = 0;
   const comparisons = await compareAll(scenarios, variants, {

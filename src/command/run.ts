@@ -28,6 +28,7 @@ import {
   wholeNumber,
 } from './selection.js';
 import { type Format, Teller } from './teller.js';
+import { Watchdog } from './watchdog.js';
 
 export interface RunFlags extends SelectionFlags {
   readonly format?: string;
@@ -74,6 +75,7 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
     if (exitCode !== undefined) return exitCode;
   }
   using leftovers = names.some(isFile) ? new Leftovers(io) : undefined;
+  using _watchdog = leftovers && (await Watchdog.start(io, leftovers, timeoutMs));
   const scenarios = await chosen(names, selection);
   const tasks = tasksOf(scenarios, selection);
   const single = names.length === 1 && tasks.length === 1;

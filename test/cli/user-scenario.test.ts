@@ -1,52 +1,16 @@
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import ava, { type ExecutionContext } from 'ava';
+import ava from 'ava';
 import { scratch } from '../driver/programs.js';
 import { noWorld } from '../world/ability.js';
-import { CLI, closewait, type Finished, finished, PACKAGE } from './closewait.js';
+import { CLI, closewait, finished, PACKAGE } from './closewait.js';
+import { commandOnFile, HEAD, runFile } from './scenario-file.js';
 
 const test = ava.serial;
 const NODE = process.execPath;
 const runs = noWorld === undefined ? test : test.skip;
 const why = noWorld === undefined ? '' : ` (${noWorld})`;
 const MINE = 'test/fixture/scenarios/mine.ts';
-/** What every scenario here has in common: the story is what differs. */
-const HEAD = `
-import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
-import { World } from 'closewait/lab';
-import * as sys from 'closewait/syscall';
-const title = 'a title';
-const path = { client: ['SYN_SENT', 'ESTABLISHED'], server: ['SYN_RECV', 'ESTABLISHED'] };
-const scenario = (name, story) => ({
-  ...{ name, title, source: 'tcp(7)', summary: 'A summary.', path },
-  async run(stage) {
-    await stage.client.connect(await stage.server.listen());
-    await stage.server.accept();
-    await story(stage);
-  },
-});
-`;
-
-/** Writes a file where \`closewait\` means this package, and runs it. */
-function runFile(t: ExecutionContext, name: string, text: string, ...args: string[]): Finished {
-  return commandOnFile(t, 'run', name, text, ...args);
-}
-
-function commandOnFile(
-  t: ExecutionContext,
-  command: string,
-  name: string,
-  text: string,
-  ...args: string[]
-): Finished {
-  const folder = scratch(t);
-  mkdirSync(join(folder, 'node_modules'));
-  symlinkSync(PACKAGE, join(folder, 'node_modules', 'closewait'));
-  writeFileSync(join(folder, name), text);
-  return finished([NODE, CLI, command, join(folder, name), ...args], { cwd: folder });
-}
-
 runs(`the example of twenty lines, as TypeScript, is reproduced${why}`, (t) => {
   const lines = readFileSync(join(PACKAGE, MINE), 'utf8').split('\n');
   t.true(lines.length < 30);
