@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import type { Command } from '../driver/running.js';
-import type { RunRecord } from '../experiment/record.js';
+import type { Run, RunRecord } from '../experiment/record.js';
 import { type RunOptions, run as runScenario } from '../experiment/run.js';
 import { type Outcome, runSuite } from '../experiment/suite.js';
 import { formatJson } from '../report/json.js';
@@ -9,7 +9,7 @@ import { formatLadder } from '../report/ladder.js';
 import { formatNdjson } from '../report/ndjson.js';
 import { emptyTally, formatTally } from '../report/outcome.js';
 import { formatTap } from '../report/tap.js';
-import { formatRun, formatVerdict } from '../report/terminal.js';
+import { formatLosses, formatRun, formatVerdict, type Paint } from '../report/terminal.js';
 import { formatTransitions } from '../report/transitions.js';
 import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
 import { Leftovers } from './leftovers.js';
@@ -46,11 +46,14 @@ export interface RunFlags extends SelectionFlags {
 const FORMATS: Readonly<Record<string, Format>> = {
   story: (run, scenario, { paint }) => formatRun(run, scenario, paint),
   ladder: (run, _, { paint, columns }) =>
-    `${formatLadder(run.record.events, { width: columns, paint })}\n${formatVerdict(run, paint)}\n`,
+    `${formatLadder(run.record.events, { width: columns, paint })}\n${endOf(run, paint)}`,
   transitions: (run, _, { paint }) =>
-    `${formatTransitions(run.record.events)}\n${formatVerdict(run, paint)}\n`,
+    `${formatTransitions(run.record.events)}\n${endOf(run, paint)}`,
   ndjson: ({ record }) => formatNdjson(record.events),
 };
+
+const endOf = (run: Run, paint: Paint): string =>
+  `${formatLosses(run, paint)}${formatVerdict(run, paint)}\n`;
 
 /** What all runs make together, where that is a document. */
 type Reporter = (outcomes: readonly Outcome[], wholeMs: number) => string;

@@ -68,7 +68,8 @@ export function disagreements(
     ...missing(sources, dropped),
     ...gaps(states, dropped),
     ...contradictions(states, sources, toleranceNs),
-    ...unexplained(events, states, segments, implied, sources, toleranceNs),
+    // A segment that was not kept may explain anything.
+    ...(dropped > 0 ? [] : unexplained(events, states, segments, implied, sources, toleranceNs)),
     ...unseen(states, implied, sources, toleranceNs, ends),
   ];
 }

@@ -301,7 +301,7 @@ export class Instruments implements AsyncDisposable {
       for (const packets of this.#packets) await packets.finish(untilNs);
     }
     this.timeline.close();
-    this.#untold = untold(this.timeline.findings, this.timeline.events).length;
+    this.#untold = untold(this.timeline.findings, this.timeline.states).length;
   }
 
   get #allTraces(): Trace[] {
@@ -360,8 +360,8 @@ export class Instruments implements AsyncDisposable {
       { name: 'TCP_INFO', available, latenessNs: 0 },
       { name: 'sock_diag', available, latenessNs: 0 },
       { name: 'polling', available, latenessNs: POLL_MS * 1e6 },
-      reportOf('capture', this.#packets, ({ capture }) => ({
-        ...{ via: capture.via, latenessNs: Number(capture.clockErrorNs), lost: capture.dropped },
+      reportOf('capture', this.#packets, ({ capture, lost }) => ({
+        ...{ via: capture.via, latenessNs: Number(capture.clockErrorNs), lost },
         clockSetMs: capture.clockSteps.map(({ byNs }) => Number(byNs) / 1e6),
       })),
       reportOf('tracepoint', this.#traces, ({ observer: { via, lost } }) => ({

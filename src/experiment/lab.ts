@@ -335,7 +335,7 @@ export class Lab implements Stage, AsyncDisposable {
       this.checks.push({ what: `path of the ${end}`, expected: wanted, observed, source, ok });
     }
     if (listener !== undefined && transitions) {
-      const observed = listenerPathOf(instruments.timeline.events);
+      const observed = listenerPathOf(instruments.timeline.states);
       this.#check('path of the listener', listener, observed, 'tracepoint');
     }
     const frames = instruments.frames;
@@ -362,7 +362,7 @@ export class Lab implements Stage, AsyncDisposable {
   /** The states that an end went through so far; by the samples alone where transitions were lost. */
   path(end: End): TcpState[] {
     const { timeline, sees } = this.instruments;
-    const events = timeline.events.filter(
+    const events = timeline.states.filter(
       (event) => sees.transitions || event.source !== 'tracepoint',
     );
     return pathOf(events, end);

@@ -36,12 +36,8 @@ export function lenientStage(lab: Lab, { path }: Scenario, signal: AbortSignal):
     // Whoever has seen it: a path is the tracepoint's account, and may lack what the kernel told nobody of.
     const isReached = await until(
       () =>
-        lab.instruments.timeline.events.some(
-          (event) =>
-            event.kind === 'state' &&
-            event.end === end &&
-            event.listener !== true &&
-            enough.includes(event.state),
+        lab.instruments.timeline.states.some(
+          (event) => event.end === end && event.listener !== true && enough.includes(event.state),
         ),
       (reached) => reached,
       { deadlineMs: DEADLINE_MS, signal },

@@ -76,7 +76,7 @@ export class Packets implements AsyncDisposable {
       const askedNs = process.hrtime.bigint();
       await capture.flush();
       this.#handOn();
-      this.#feed.lose(capture.dropped);
+      this.#feed.lose(this.lost);
       this.#feed.advance(askedNs - QUEUE_NS);
       // Nothing waits on a capture that has ended: this loop would never let go of the thread.
       if (capture.ended && !this.#ended) throw new Error('the capture ended before the run');
@@ -92,6 +92,11 @@ export class Packets implements AsyncDisposable {
       else if (outgoing) this.#feed.push({ kind: 'departure', tNs, segment });
       else this.#feed.push({ kind: 'segment', tNs, segment, seen: 'arriving' });
     }
+  }
+
+  /** Frames that nobody will see: the ring had no room for them, or so many are not kept. */
+  get lost(): number {
+    return this.capture.dropped + this.capture.discarded;
   }
 
   /** Who was the first to call an endpoint, from an address if one is given; undefined where nobody did. */
@@ -129,7 +134,7 @@ export class Packets implements AsyncDisposable {
     if (!this.#feed.open) return;
     await this.capture.stop();
     this.#handOn();
-    this.#feed.lose(this.capture.dropped);
+    this.#feed.lose(this.lost);
     this.#feed.advance(untilNs);
   }
 

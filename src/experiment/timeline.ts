@@ -1,6 +1,6 @@
 import type { Endpoint } from '../tcp/address.js';
 import { disagreements, type SourceFacts } from './disagreement.js';
-import type { End, Finding, Sighting, TimelineEvent } from './event.js';
+import type { End, Finding, Sighting, StateEvent, TimelineEvent } from './event.js';
 import { Feed, type FeedOptions, type FeedOwner } from './feed.js';
 import { Interpreter } from './interpreter.js';
 import { type Condition, isSure, type Reached, type WaitOptions, Waits } from './wait.js';
@@ -41,6 +41,8 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
   readonly #interpreter = new Interpreter();
   readonly #waits: Waits;
   readonly #kept: TimelineEvent[] = [];
+  /** What gave way and tells of a state: few, and without them no path begins where it began. */
+  readonly #earlierStates: StateEvent[] = [];
   #nextId = 0;
   #waiting = 0;
   #releasedNs = -1n;
@@ -102,6 +104,11 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
     return events;
   }
 
+  /** The states that were seen, oldest first, also those whose events are kept no more; of these the first, up to the limit. */
+  get states(): StateEvent[] {
+    return [...this.#earlierStates, ...this.events].filter((event) => event.kind === 'state');
+  }
+
   /** Where sources do not agree, in the events kept so far and as far as each source has been heard of. */
   get findings(): Finding[] {
     const sources = new Map<string, SourceFacts>();
@@ -121,7 +128,8 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
       });
     }
     const { dropped } = this;
-    return disagreements(this.events, [...sources.values()], { dropped, ends: this.#ends });
+    const events = [...this.#earlierStates, ...this.events];
+    return disagreements(events, [...sources.values()], { dropped, ends: this.#ends });
   }
 
   /**
@@ -289,6 +297,10 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
     const event = this.#interpreter.eventOf(seen, sighting);
     if (event === undefined) return;
     if (sighting.tNs > this.#releasedNs) this.#releasedNs = sighting.tNs;
+    const gone = this.#kept[event.id % this.#limit];
+    if (gone?.kind === 'state' && this.#earlierStates.length < this.#limit) {
+      this.#earlierStates.push(gone);
+    }
     this.#kept[event.id % this.#limit] = event;
     this.#nextId++;
   }

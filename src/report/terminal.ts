@@ -180,6 +180,7 @@ export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
     if (!available) parts.push(paint('yellow', `not seen: ${name}: ${reason}`), '\n');
     if (clockSetMs !== undefined) parts.push(paint('yellow', clockText(name, clockSetMs)), '\n');
   }
+  parts.push(formatLosses(run, paint));
   for (const [end, transcript] of Object.entries(record.transcripts)) {
     parts.push(heading(paint, `the ${end}'s terminal`), transcript.replace(/\n?$/, '\n'));
   }
@@ -209,6 +210,17 @@ export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
   }
   parts.push('\n', formatVerdict(run, paint), '\n');
   return parts.join('');
+}
+
+/** A line for each observer that missed something, and for the timeline where it did not keep all; mostly none. */
+export function formatLosses({ record }: Run, paint: Paint): string {
+  const missed = record.observers.flatMap(({ name, lost = 0 }) =>
+    lost > 0 ? [`${name} missed ${lost}, at most: what it alone says proves nothing`] : [],
+  );
+  const gone = record.findings.flatMap(({ kind, sources, what }) =>
+    kind === 'lost' && sources.length === 0 ? [what] : [],
+  );
+  return [...missed, ...gone].map((line) => `${paint('yellow', line)}\n`).join('');
 }
 
 /** One line: the verdict, and why where it is not the one hoped for. */

@@ -50,3 +50,21 @@ testUnless(noNamespace, 'packets of a world that is closed: they fail, and end',
   t.is((await failed).message, 'the capture ended before the run');
   await packets[Symbol.asyncDispose]();
 });
+
+testUnless(
+  noNamespace,
+  'frames that were not kept are missing, like those without room',
+  async (t) => {
+    await using world = await World.open('namespace');
+    using timeline = new Timeline();
+    await using packets = await Packets.start(
+      { host: world, interfaceName: 'lo', name: 'lo', arriving: false },
+      timeline,
+    );
+    // As after 64 MiB.
+    packets.capture.discarded = 3;
+    await packets.finish(process.hrtime.bigint());
+    t.is(packets.lost, 3);
+    t.like(timeline.findings[0], { kind: 'lost', sources: ['capture'], values: { lost: 3 } });
+  },
+);

@@ -267,6 +267,29 @@ test('memory is bounded: the oldest events go, and are counted', async (t) => {
   t.true(timeline.findings.some(({ kind, values }) => kind === 'lost' && values['lost'] === 6));
 });
 
+test('what is known of states outlives the events that give way', (t) => {
+  const whole = timelineAt();
+  const timeline = timelineAt({ limit: 8 });
+  for (const each of [whole, timeline]) {
+    const states = each.open(tracepoint);
+    const packets = each.open(capture);
+    for (const sighting of [...life, ...lifeTransitions].sort((a, b) => Number(a.tNs - b.tNs))) {
+      for (const feed of [states, packets]) feed.advance(sighting.tNs - 1n);
+      (sighting.kind === 'state' ? states : packets).push(sighting);
+    }
+    for (const feed of [states, packets]) feed.advance(us(10 ** 6));
+    each.close();
+  }
+  t.true(timeline.dropped > 0);
+  const told = ({ states }: Timeline) => states.map(({ end, state }) => `${end} ${state}`);
+  t.deepEqual(told(timeline), told(whole));
+  // What no segment explains may have been explained by one that gave way.
+  t.deepEqual(
+    timeline.findings.map(({ kind }) => kind),
+    ['lost'],
+  );
+});
+
 test('a source that fails ends the timeline: who reads and waits gets its error', async (t) => {
   const timeline = timelineAt();
   const states = timeline.open(tracepoint);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import type { Run, RunRecord } from '../../src/experiment/record.js';
 import { formatJson } from '../../src/report/json.js';
-import { formatRun, formatVerdict, type Paint } from '../../src/report/terminal.js';
+import { formatLosses, formatRun, formatVerdict, type Paint } from '../../src/report/terminal.js';
 import { closeWait } from '../../src/scenario/close-wait.js';
 import { decodeFrame } from '../../src/tcp/segment.js';
 
@@ -50,6 +50,22 @@ test('a clock that was set while packets came is said', (t) => {
   const text = formatRun(runOf({ observers }), closeWait, marked);
   t.is(said.exec(text)?.[1], '5.000 s, -0.000 s');
   t.notRegex(formatRun(runOf(), closeWait, marked), /the clock was set/);
+});
+
+test('what was missed, and what was not kept, is said', (t) => {
+  const { record } = kept();
+  const observers = record.observers.map((each) => ({
+    ...each,
+    lost: each.name === 'capture' ? 7 : 0,
+  }));
+  const what = 'the timeline kept none of its first 9 events';
+  const findings = [{ kind: 'lost', what, sources: [], values: { lost: 9 } }] as const;
+  t.is(
+    formatLosses(runOf({ observers, findings }), marked),
+    `<yellow>capture missed 7, at most: what it alone says proves nothing</yellow>\n<yellow>${what}</yellow>\n`,
+  );
+  t.true(formatRun(runOf({ findings }), closeWait, plain).includes(`\n${what}\n`));
+  t.is(formatLosses(runOf(), marked), '');
 });
 
 test('the whole report, as it was read and found right', (t) => {
