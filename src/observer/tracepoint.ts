@@ -163,10 +163,8 @@ export class TracepointObserver implements AsyncDisposable {
   static async start(options: TracepointOptions = {}): Promise<TracepointObserver> {
     check(options);
     const { sockets = true, threads } = options;
-    const layouts = readLayouts([
-      ...(sockets ? OF_SOCKETS : []),
-      ...(threads === undefined ? [] : OF_CALLS),
-    ]);
+    const calls = threads === undefined ? [] : OF_CALLS;
+    const layouts = readLayouts(sockets ? [...OF_SOCKETS, ...calls] : calls);
     return new TracepointObserver(openSource(layouts.formats, options), layouts, options);
   }
 
@@ -208,12 +206,14 @@ export class TracepointObserver implements AsyncDisposable {
     return this.#lost + this.#dropped;
   }
 
-  /** Resolves when everything that happened before this call has been handed on. */
+  /** Resolves when everything that happened before this call has been handed on, or at once where it was stopped. */
   async flush(): Promise<void> {
     const untilNs = clock_gettime(CLOCK_MONOTONIC);
+    // Who calls may be the listener, to whom the rest of what came before is still to be handed on.
+    await undefined;
     try {
       while (!this.#stopped && !this.#failed && !this.#drain()) await new Promise(setImmediate);
-      if (this.#failed) return;
+      if (this.#stopped || this.#failed) return;
       this.#settle(undefined);
     } catch (error) {
       this.#fail(error);

@@ -336,3 +336,38 @@ for (const [who, flags] of withoutPrivileges) {
     },
   );
 }
+
+for (const via of ways) {
+  observing(`a listener may flush and stop: the order stays, by ${via}${note}`, async (t) => {
+    const owned = ownedBy(t);
+    const nobody = refusing(owned);
+    const seen: bigint[] = [];
+    const settled: { readonly untilNs: bigint; readonly count: number }[] = [];
+    const call = () =>
+      void t.throws(() => sys.connect(tcp(owned), nobody), { code: 'ECONNREFUSED' });
+    const observer: TracepointObserver = await start(t, {
+      ...{ via, ports: [nobody.port] },
+      onEvent({ tNs }) {
+        seen.push(tNs);
+        if (seen.length !== 2) return;
+        // Newer than what is still to be handed on.
+        call();
+        void observer.flush();
+        void observer.stop();
+      },
+      onSettled: (untilNs) => settled.push({ untilNs, count: seen.length }),
+    });
+    call();
+    call();
+    await observer.flush();
+    await observer.stop();
+    t.true(seen.length > 4);
+    t.true(seen.every((tNs, i) => i === 0 || tNs >= (seen[i - 1] ?? 0n)));
+    const before = settled.length;
+    await observer.flush();
+    t.is(settled.length, before, 'who has stopped has nothing to say of what happens now');
+    for (const { untilNs, count } of settled) {
+      t.true(seen.slice(count).every((tNs) => tNs > untilNs));
+    }
+  });
+}
