@@ -1,6 +1,6 @@
 /**
- * What an observer hands to a reader who may be slower: a queue of at most `limit` events, read with `for await` by one
- * reader. What finds it full is dropped and counted.
+ * What an observer hands to a reader who may be slower: a queue of at most `limit` events, read with `for await`. Of several
+ * readers each event goes to one. What finds it full is dropped and counted.
  */
 export class Feed<T extends object> implements AsyncIterable<T> {
   dropped = 0;
@@ -8,7 +8,7 @@ export class Feed<T extends object> implements AsyncIterable<T> {
   readonly #events: T[] = [];
   #ended = false;
   #error: unknown;
-  #wake: () => void = () => {};
+  readonly #asleep = new Set<() => void>();
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -31,13 +31,18 @@ export class Feed<T extends object> implements AsyncIterable<T> {
     this.#wake();
   }
 
+  #wake(): void {
+    for (const resolve of this.#asleep) resolve();
+    this.#asleep.clear();
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     for (;;) {
       // One at a time: a reader who leaves here and comes back goes on with the next.
       const event = this.#events.shift();
       if (event !== undefined) yield event;
       else if (this.#ended) break;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
+      else await new Promise<void>((resolve) => this.#asleep.add(resolve));
     }
     if (this.#error !== undefined) throw this.#error;
   }

@@ -37,7 +37,7 @@ export interface PollingOptions {
   readonly diag?: SockDiag;
   /** How many changes may wait to be read; more are dropped and counted. Left out: 65,536. */
   readonly limit?: number;
-  /** Gets each change as it is seen; the iterator then stays empty. */
+  /** Gets each change as it is seen; the iterator then only tells what ended it, which is thrown where nobody reads. */
   readonly onChange?: (change: StateChange) => void;
   /** Called after each round of looks with the time it began: what changed up to then has been told. */
   readonly onLook?: (beganNs: bigint) => void;
@@ -89,6 +89,8 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
   readonly #lent: SockDiag | undefined;
   readonly #onChange: (change: StateChange) => void;
   readonly #onLook: PollingOptions['onLook'];
+  /** Whether nobody reads, who would get the error that ends it. */
+  #isUnread: boolean;
   #own: SockDiag | undefined;
 
   private constructor(options: PollingOptions) {
@@ -99,6 +101,7 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     this.#feed = new Feed(limit);
     this.#onChange = options.onChange ?? ((change) => this.#feed.push(change));
     this.#onLook = options.onLook;
+    this.#isUnread = options.onChange !== undefined;
     this.#lent = diag;
     for (const subject of subjects) this.watch(subject);
     this.#timer = setInterval(() => this.#tick(), everyMs);
@@ -135,6 +138,7 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     } catch (error) {
       clearInterval(this.#timer);
       this.#feed.end(error);
+      if (this.#isUnread) throw error;
     }
   }
 
@@ -175,8 +179,9 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     return (this.#lent ?? this.#own)?.find(tuple)?.state ?? 'CLOSE';
   }
 
-  /** The changes from here on, until it is stopped. */
+  /** The changes from here on, until it is stopped; throws what ended it. Of several readers each change goes to one. */
   [Symbol.asyncIterator](): AsyncIterator<StateChange> {
+    this.#isUnread = false;
     return this.#feed[Symbol.asyncIterator]();
   }
 

@@ -11,6 +11,7 @@ import { connected, families, tcp } from '../fixture/sockets.js';
 import { noNamespace, noOtherUser, testUnless } from '../world/ability.js';
 
 const DESTROY = new URL('../../src/observer/destroy.js', import.meta.url).href;
+const POLLING = new URL('../../src/observer/polling.js', import.meta.url).href;
 const DEADLINE_MS = 10_000;
 
 /** The changes up to the first that satisfies `last`. */
@@ -247,6 +248,39 @@ test('a feed hands on in order, ends, and throws what it was ended with', async 
   );
   t.deepEqual(read, [2, 3, 5], 'a reader who left goes on where it was');
 });
+
+test('of several readers each event goes to one, and the end to all', async (t) => {
+  const feed = new Feed<{ n: number }>(3);
+  const read: number[] = [];
+  const reader = async () => {
+    for await (const { n } of feed) read.push(n);
+  };
+  const readers = [reader(), reader(), reader()];
+  feed.push({ n: 1 });
+  setImmediate(() => {
+    feed.push({ n: 2 });
+    feed.end();
+  });
+  await Promise.all(readers);
+  t.deepEqual(read, [1, 2]);
+});
+
+for (const [title, onChange, code] of [
+  ['what a listener throws is thrown', "() => { throw new Error('not so'); }", 1],
+  ['a listener that throws nothing', '() => setTimeout(() => process.exit(0), 5)', 0],
+] as const) {
+  test(`nobody reads: ${title}`, (t) => {
+    const script = `
+      const { Polling } = await import(${JSON.stringify(POLLING)});
+      Polling.start({ subjects: [{ fd: 0 }], onChange: ${onChange} });`;
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: DEADLINE_MS,
+    });
+    t.is(status, code);
+    t.is(/Error: not so/.test(stderr), code === 1);
+  });
+}
 
 test('a socket that never connected', async (t) => {
   const fd = tcp(ownedBy(t));
