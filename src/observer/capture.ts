@@ -119,7 +119,8 @@ export class Capture implements AsyncDisposable {
 
   /**
    * Starts to capture on an interface of the actor's network namespace. The actor is the capture's alone from now on, and
-   * stopped with it. Throws SyscallError: EPERM without CAP_NET_RAW, ENODEV for an interface that is not there.
+   * stopped with it. Throws SyscallError: EPERM without CAP_NET_RAW, ENODEV for an interface that is not there;
+   * UnavailableError for one whose frames have no Ethernet header (a TUN, WireGuard, PPP); a RangeError for numbers that are none.
    */
   static async start(
     actor: sys.Actor,
@@ -351,7 +352,8 @@ class CapturedFrame implements Frame {
 
   get segment(): Segment | undefined {
     if (this.#segment === null) {
-      this.#segment = decodeFrame(this.bytes, { linkType: 'ethernet' }).segment;
+      const { bytes, wireLength } = this;
+      this.#segment = decodeFrame(bytes, { linkType: 'ethernet', wireLength }).segment;
     }
     return this.#segment;
   }

@@ -17,6 +17,7 @@ import {
   TP_STATUS_USER,
   TPACKET_V3,
 } from '../tcp/packet-ring.js';
+import { UnavailableError } from './unavailable-error.js';
 
 /** Packets with the memory they are in: a copy, which nobody writes to again. */
 export interface PacketBatch extends RingBlock {
@@ -44,6 +45,9 @@ export interface SourceOptions {
   readonly hardwareStamps: boolean;
 }
 
+/** Interfaces whose frames begin with an Ethernet header: net/if_arp.h. */
+const ARPHRD_ETHER = 1;
+const ARPHRD_LOOPBACK = 772;
 const IFREQ_NAME = 16;
 const IFREQ_LENGTH = 40;
 const SOCKADDR_LL_TYPE = 10;
@@ -54,7 +58,7 @@ const CONTROL = 128;
 const QUEUE_BYTES = 1 << 22;
 const MESSAGES = 256;
 
-/** Opens a packet socket on an interface of the actor's namespace, by the ring if it can be had. Throws SyscallError. */
+/** Opens a packet socket on an interface of the actor's namespace, by the ring if it can be had. Throws SyscallError or UnavailableError. */
 export async function openPacketSource(
   actor: sys.Actor,
   options: SourceOptions,
@@ -92,9 +96,18 @@ async function open(
   using fds = new sys.Descriptors();
   // Protocol 0 receives nothing until bind says what and where.
   const fd = fds.own(await actor.socket(sys.AF_PACKET, sys.SOCK_RAW | sys.SOCK_CLOEXEC, 0));
+  const name = new TextEncoder().encode(interfaceName);
+  // The kernel would take the beginning for it, up to a zero.
+  if (name.length >= IFREQ_NAME || name.includes(0))
+    throw new sys.SyscallError('ioctl', -sys.ENODEV);
   const ifreq = new Uint8Array(IFREQ_LENGTH);
   const view = new DataView(ifreq.buffer);
-  ifreq.set(new TextEncoder().encode(interfaceName).subarray(0, IFREQ_NAME - 1));
+  ifreq.set(name);
+  await actor.ioctl(fd, sys.SIOCGIFHWADDR, ifreq);
+  const type = view.getUint16(IFREQ_NAME, true);
+  if (type !== ARPHRD_ETHER && type !== ARPHRD_LOOPBACK) {
+    throw new UnavailableError(`${interfaceName} has no Ethernet headers (link type ${type})`);
+  }
   await actor.ioctl(fd, sys.SIOCGIFINDEX, ifreq);
   const index = view.getInt32(IFREQ_NAME, true);
   await actor.ioctl(fd, sys.SIOCGIFFLAGS, ifreq);

@@ -47,9 +47,10 @@ const MOST_INSTRUCTIONS = 4096;
  */
 export function encodePacketFilter(filter: PacketFilter, snaplen = 0x7fff_ffff): Uint8Array {
   const { ports, protocol } = filter;
-  for (const port of ports ?? []) checkRange('port', port, 0xffff);
-  if (protocol !== undefined) checkRange('protocol', protocol, 0xff);
-  checkRange('snaplen', snaplen, 0x7fff_ffff);
+  for (const port of ports ?? []) checkRange('port', port, 0, 0xffff);
+  if (protocol !== undefined) checkRange('protocol', protocol, 0, 0xff);
+  // A packet cut to nothing does not pass.
+  checkRange('snaplen', snaplen, 1, 0x7fff_ffff);
   const addresses = filter.addresses?.map(wireAddress);
   const lines: Line[] = [];
   if (addresses !== undefined || ports !== undefined || protocol !== undefined) {
@@ -158,7 +159,7 @@ function wireAddress(text: string): Uint8Array {
   return mapped ? bytes.slice(12) : bytes;
 }
 
-function checkRange(name: string, value: number, most: number): void {
-  if (Number.isInteger(value) && value >= 0 && value <= most) return;
-  throw new RangeError(`${name} must be an integer from 0 to ${most}, received ${value}`);
+function checkRange(name: string, value: number, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new RangeError(`${name} must be an integer from ${least} to ${most}, received ${value}`);
 }

@@ -52,6 +52,8 @@ export type NotSegment =
 export interface DecodeFrameOptions {
   /** `ethernet` starts with an Ethernet II header, as on lo, veth and TAP; `raw` with IP (TUN). */
   readonly linkType: LinkType;
+  /** How long the frame was, where a capture cut it short: what is over 64 KiB does not say so itself. Left out: as long as it is. */
+  readonly wireLength?: number;
 }
 
 export type LinkType = 'ethernet' | 'raw';
@@ -96,37 +98,44 @@ export function decodeFrame(bytes: Uint8Array, options: DecodeFrameOptions): Dec
 /** Finds TCP in a captured frame, or says why there is none. Its header has not been looked at. Never throws. */
 export function locateTcp(
   bytes: Uint8Array,
-  { linkType }: DecodeFrameOptions,
+  { linkType, wireLength = bytes.length }: DecodeFrameOptions,
 ): Packet | NotSegment {
-  return linkType === 'ethernet' ? decodeEthernet(bytes) : decodeIp(bytes, 0);
+  return linkType === 'ethernet'
+    ? decodeEthernet(bytes, wireLength)
+    : decodeIp(bytes, 0, wireLength);
 }
 
-function decodeEthernet(bytes: Uint8Array): Packet | NotSegment {
+function decodeEthernet(bytes: Uint8Array, wireLength: number): Packet | NotSegment {
   if (bytes.length < ETHERNET_HEADER) return 'truncated';
   switch (u16(bytes, 12)) {
     case ETHERTYPE_IPV4:
-      return decodeIp(bytes, ETHERNET_HEADER, 4);
+      return decodeIp(bytes, ETHERNET_HEADER, wireLength, 4);
     case ETHERTYPE_IPV6:
-      return decodeIp(bytes, ETHERNET_HEADER, 6);
+      return decodeIp(bytes, ETHERNET_HEADER, wireLength, 6);
     default:
       return 'not-ip';
   }
 }
 
-function decodeIp(bytes: Uint8Array, start: number, expected?: 4 | 6): Packet | NotSegment {
+function decodeIp(
+  bytes: Uint8Array,
+  start: number,
+  wireLength: number,
+  expected?: 4 | 6,
+): Packet | NotSegment {
   if (start >= bytes.length) return 'truncated';
   const version = u8(bytes, start) >> 4;
   if (expected !== undefined && version !== expected) return 'not-ip';
-  if (version === 4) return decodeIpv4(bytes, start);
-  if (version === 6) return decodeIpv6(bytes, start);
+  if (version === 4) return decodeIpv4(bytes, start, wireLength);
+  if (version === 6) return decodeIpv6(bytes, start, wireLength);
   return 'not-ip';
 }
 
-function decodeIpv4(bytes: Uint8Array, start: number): Packet | NotSegment {
+function decodeIpv4(bytes: Uint8Array, start: number, wireLength: number): Packet | NotSegment {
   if (start + 20 > bytes.length) return 'truncated';
   const headerLength = (u8(bytes, start) & 0xf) * 4;
   // 0 is a packet over 64 KiB, not yet cut to size by segmentation offload (BIG TCP).
-  const totalLength = u16(bytes, start + 2) || bytes.length - start;
+  const totalLength = u16(bytes, start + 2) || wireLength - start;
   if (headerLength < 20 || totalLength < headerLength) return 'malformed';
   if ((u16(bytes, start + 6) & 0x3fff) !== 0) return 'fragment';
   if (u8(bytes, start + 9) !== IPPROTO_TCP) return 'not-tcp';
@@ -139,10 +148,10 @@ function decodeIpv4(bytes: Uint8Array, start: number): Packet | NotSegment {
   };
 }
 
-function decodeIpv6(bytes: Uint8Array, start: number): Packet | NotSegment {
+function decodeIpv6(bytes: Uint8Array, start: number, wireLength: number): Packet | NotSegment {
   if (start + 40 > bytes.length) return 'truncated';
   // 0 is a jumbo payload (RFC 2675), or again BIG TCP.
-  const payloadLength = u16(bytes, start + 4) || bytes.length - start - 40;
+  const payloadLength = u16(bytes, start + 4) || wireLength - start - 40;
   const end = start + 40 + payloadLength;
   let next = u8(bytes, start + 6);
   let offset = start + 40;

@@ -1,7 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import { Capture, type Frame } from '../../src/observer/capture.js';
+import { UnavailableError } from '../../src/observer/unavailable-error.js';
 import * as sys from '../../src/syscall/sys.js';
+import { visit } from '../../src/world/visit.js';
 import { World } from '../../src/world/world.js';
 import { type Family, families, ipv4 } from '../fixture/sockets.js';
 import { noNamespace, noOtherUser, testUnless } from '../world/ability.js';
@@ -9,6 +12,15 @@ import { noNamespace, noOtherUser, testUnless } from '../world/ability.js';
 const CAPTURE = new URL('../../src/observer/capture.js', import.meta.url).href;
 const SYS = new URL('../../src/syscall/sys.js', import.meta.url).href;
 const DEADLINE_MS = 10_000;
+
+const noTun = ((): string | undefined => {
+  try {
+    accessSync('/dev/net/tun', constants.R_OK | constants.W_OK);
+    return;
+  } catch (error) {
+    return (error as Error).message;
+  }
+})();
 
 const inNamespace = (title: string, run: (t: ExecutionContext) => Promise<void>): void =>
   testUnless(noNamespace, title, run);
@@ -155,9 +167,38 @@ inNamespace('until() says false at its deadline, and when the capture stops', as
 
 inNamespace('an interface that is not there: ENODEV, and nothing stays open', async (t) => {
   await using world = await World.open('namespace');
-  for (const name of ['eth9', '', 'a name that is too long']) {
+  for (const name of ['eth9', '', 'a name that is too long', 'lo\0']) {
     const starting = Capture.start(await world.actor('capture'), name);
     await t.throwsAsync(starting, { code: 'ENODEV' }, JSON.stringify(name));
+  }
+});
+
+inNamespace('a name is not taken for the one it begins with', async (t) => {
+  await using world = await World.open('namespace');
+  const name = 'fifteen-letters';
+  using _inside = await visit(world);
+  spawnSync('ip', ['link', 'add', name, 'type', 'veth']);
+  await (await Capture.start(await world.actor('capture'), name)).stop();
+  const starting = Capture.start(await world.actor('capture'), `${name}-more`);
+  await t.throwsAsync(starting, { code: 'ENODEV' });
+});
+
+testUnless(noNamespace ?? noTun, 'an interface without Ethernet headers is refused', async (t) => {
+  await using world = await World.open('namespace');
+  using _inside = await visit(world);
+  spawnSync('ip', ['tuntap', 'add', 'tun0', 'mode', 'tun']);
+  const starting = Capture.start(await world.actor('capture'), 'tun0');
+  await t.throwsAsync(starting, {
+    instanceOf: UnavailableError,
+    message: 'tun0 has no Ethernet headers (link type 65534)',
+  });
+});
+
+inNamespace('a length to which nothing can be cut is refused', async (t) => {
+  await using world = await World.open('namespace');
+  for (const snaplen of [0, -1, 1.5, 2 ** 31]) {
+    const starting = Capture.start(await world.actor('capture'), 'lo', { snaplen });
+    await t.throwsAsync(starting, { instanceOf: RangeError }, `${snaplen}`);
   }
 });
 

@@ -196,6 +196,20 @@ for (const { name, bytes, raw, expected } of segments) {
   });
 }
 
+for (const { name, frame, raw } of [
+  { name: 'IPv4', frame: ETHERNET + patch(IP, 2, '0000') + TCP },
+  { name: 'IPv6', frame: patch(IP6, 4, '0000') + TCP6, raw: true },
+]) {
+  test(`${name}, over 64 KiB and cut short: its payload is as long as the wire had it`, (t) => {
+    const bytes = bytesOf(frame);
+    const { segment } = decodeFrame(bytes, {
+      linkType: raw ? 'raw' : 'ethernet',
+      wireLength: bytes.length + 200_000,
+    });
+    t.like(segment, { payloadLength: 200_000, payload: new Uint8Array() });
+  });
+}
+
 const refusals: { name: string; bytes: string; raw?: true; reason: NotSegment }[] = [
   { name: 'nothing', bytes: '', reason: 'truncated' },
   { name: 'nothing, raw', bytes: '', raw: true, reason: 'truncated' },
