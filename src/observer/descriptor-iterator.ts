@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs';
 import * as bpf from '../syscall/bpf.js';
 import { close, Descriptors } from '../syscall/descriptor.js';
 import { SyscallError } from '../syscall/error.js';
@@ -6,13 +5,8 @@ import { LICENSE } from './bpf-helpers.js';
 import { readBtf } from './bpf-types.js';
 import { descriptorProgram, descriptorTypes } from './descriptor-program.js';
 import { iteratorBufferSize, readIterator } from './iterator-read.js';
+import { CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, hasCapability, isInFirst } from './privilege.js';
 import { UnavailableError } from './unavailable-error.js';
-
-/** PROC_USER_INIT_INO, PROC_PID_INIT_INO in linux/proc_ns.h: where privileges and process numbers are the kernel's own. */
-const FIRST = { user: 0xeffffffd, pid: 0xeffffffc } as const;
-
-/** linux/capability.h */
-const [CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF] = [21n, 38n, 39n];
 
 /**
  * The descriptors of all processes that lead to a TCP socket or an epoll instance, told by a BPF program that the kernel runs
@@ -97,17 +91,11 @@ export class DescriptorIterator implements Disposable {
 
 /** Throws where a program would be refused: to read the kernel's types first would be for nothing. */
 function checkPrivilege(): void {
-  for (const [name, inode] of Object.entries(FIRST)) {
-    // Of a kernel without CONFIG_USER_NS or CONFIG_PID_NS: no such file, and no namespace but the first.
-    const { ino = inode } = statSync(`/proc/self/ns/${name}`, { throwIfNoEntry: false }) ?? {};
-    if (ino !== inode) {
-      throw new UnavailableError(`needs the first ${name} namespace`);
-    }
+  for (const kind of ['user', 'pid'] as const) {
+    if (!isInFirst(kind)) throw new UnavailableError(`needs the first ${kind} namespace`);
   }
-  const [, digits = '0'] =
-    /^CapEff:\s*([\da-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
-  const has = (capability: bigint): boolean => ((BigInt(`0x${digits}`) >> capability) & 1n) === 1n;
-  if (!(has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON)))) {
+  const may = hasCapability(CAP_BPF) && hasCapability(CAP_PERFMON);
+  if (!may && !hasCapability(CAP_SYS_ADMIN)) {
     throw new UnavailableError('needs CAP_BPF and CAP_PERFMON');
   }
 }

@@ -3,6 +3,7 @@ import { Capture } from './capture.js';
 import { DestroyObserver } from './destroy.js';
 import type { Availability } from './observer.js';
 import { Polling } from './polling.js';
+import { CAP_SYS_PTRACE, hasCapability, isInFirst } from './privilege.js';
 import { TracepointObserver } from './tracepoint.js';
 
 const tcpInfo: Availability = {
@@ -25,12 +26,20 @@ const sockDiag: Availability = {
   clock: 'the moment of the call; a list of many is not one moment',
 };
 
+/** Whose processes cannot be read; undefined where all can. */
+function whoElse(): string | undefined {
+  if (!hasCapability(CAP_SYS_PTRACE)) {
+    return "only processes of one's own user: others need CAP_SYS_PTRACE";
+  }
+  return isInFirst('user') ? undefined : 'only processes of this user namespace';
+}
+
 function holders(): Availability {
-  const root = process.geteuid?.() === 0;
+  const reason = whoElse();
   return {
     name: 'process',
     available: true,
-    ...(!root && { reason: "only processes of one's own user: others need CAP_SYS_PTRACE" }),
+    ...(reason !== undefined && { reason }),
     sees: 'which processes hold a socket, what their threads wait in and their event loops watch',
     blindTo: 'sockets no descriptor table names; processes of other pid namespaces',
     costs: 'a readlink for each descriptor of each process, about 2 us',

@@ -1,5 +1,6 @@
 import { test } from '../fixture/descriptors.js';
-import { closewait } from './closewait.js';
+import { noNamespace, noOtherUser, testUnless } from '../world/ability.js';
+import { CLI, closewait, finished } from './closewait.js';
 
 test('observers: each under the same headings, and why one cannot; as JSON, the same', (t) => {
   const { code, stdout, stderr } = closewait('observers');
@@ -21,3 +22,21 @@ test('observers: each under the same headings, and why one cannot; as JSON, the 
     }
   }
 });
+
+const ownUser = "only processes of one's own user: others need CAP_SYS_PTRACE";
+
+for (const [who, reason, missing, ...command] of [
+  ['root that may not trace', ownUser, noOtherUser, 'setpriv', '--bounding-set', '-sys_ptrace'],
+  [
+    'root of a namespace',
+    'only processes of this user namespace',
+    noNamespace ?? noOtherUser,
+    ...['unshare', '--user', '--map-root-user'],
+  ],
+] as const) {
+  testUnless(missing, `observers: ${who} does not see all processes`, async (t) => {
+    const { stdout } = finished([...command, process.execPath, CLI, 'observers', '--json']);
+    const rows = JSON.parse(stdout) as Record<string, unknown>[];
+    t.is(rows.find(({ name }) => name === 'process')?.['reason'], reason);
+  });
+}
