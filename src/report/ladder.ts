@@ -9,7 +9,9 @@ import type {
 } from '../experiment/event.js';
 import { mayHandOver } from '../tcp/machine.js';
 import { type Attached, attach, lostOf } from './attach.js';
+import { printable } from './printable.js';
 import type { Paint } from './terminal.js';
+import { fitted } from './width.js';
 
 export interface LadderOptions {
   /** Of the terminal, in columns; never less than 60 are used. */
@@ -108,7 +110,7 @@ class Ladder {
           yield* this.#exit(event, this.#events[at - 1]);
           break;
         case 'moment':
-          yield { tNs: event.tNs, lane: ` ${event.name} `, style: 'dim' };
+          yield { tNs: event.tNs, lane: ` ${printable(event.name)} `, style: 'dim' };
           break;
         case 'retransmit':
           yield this.#note(event, 'sends again');
@@ -217,10 +219,8 @@ class Ladder {
 
   #render({ tNs, client = '', server = '', lane = '', style }: Line, before?: number): string {
     const step = before === undefined ? formatStep(0) : `+${formatStep(tNs - before)}`;
-    const cell = (text: string): string => cut(text, this.#column);
-    const plain =
-      ` ${cell(client).padEnd(this.#column)}|` +
-      `${cut(lane, this.#lane).padEnd(this.#lane)}| ${cell(server)}`;
+    const cell = (text: string): string => fitted(text, this.#column);
+    const plain = ` ${cell(client)}|${fitted(lane, this.#lane)}| ${cell(server)}`;
     const body = plain.trimEnd();
     return (
       this.#paint('dim', step.padStart(GUTTER - 1)) +
@@ -256,10 +256,6 @@ function argumentsOf({ syscall, args }: EnterEvent): string {
     .slice(0, ARITY[syscall])
     .map((each) => (each < 1n << 31n ? String(each) : `0x${each.toString(16)}`))
     .join(', ');
-}
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}~`;
 }
 
 /** At most nine characters, in the largest unit that is not a fraction. */

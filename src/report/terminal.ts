@@ -136,7 +136,7 @@ function momentText(
   formatter: TcpdumpFormatter,
   paint: Paint,
 ): string {
-  const parts = [heading(paint, `${moment.name} (${ms(moment.tNs)})`)];
+  const parts = [heading(paint, `${printable(moment.name)} (${ms(moment.tNs)})`)];
   for (const { realtimeNs, segment } of frames) {
     parts.push(formatter.format({ timeNs: realtimeNs, segment }), '\n');
   }

@@ -258,6 +258,23 @@ test('a segment that the receiver discarded ends in a cross, and leads nowhere',
   t.false(lines.some((line) => /CLOSE_WAIT|TIME_WAIT/.test(line)));
 });
 
+test('names in scripts of two columns keep the lanes; control characters do nothing', (t) => {
+  const names = [
+    '서버가 소켓을 닫지 않았다, 그래서 CLOSE_WAIT 상태로 남는다',
+    '서버'.normalize('NFD'),
+    'a\x1b[2J\nb',
+  ];
+  const lines = ladder(names.map((name, i) => ({ kind: 'moment', tNs: BigInt(i) * 1000n, name })));
+  t.deepEqual(
+    lines.map((line) => line.slice(11)),
+    [
+      '             | 서버가 소켓을 닫지 않았다, 그래서 CLOS~|',
+      `             | ${names[1]}                                   |`,
+      '             | a?[2J?b                                |',
+    ],
+  );
+});
+
 test('no events make a heading', (t) => {
   t.regex(formatLadder([], { width: 80, paint }), /^ +step client +server\n$/);
 });
