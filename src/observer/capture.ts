@@ -75,7 +75,6 @@ export class Capture implements AsyncDisposable {
   /** `ring`, or `recvmsg` where no ring could be had: `viaReason` says why. */
   readonly via: 'ring' | 'recvmsg';
   readonly viaReason: string | undefined;
-  readonly clockErrorNs: bigint;
   /** Frames the kernel had no room for, as of the last flush() or stop(). */
   dropped = 0;
   /** How often the ring was full, as of then. */
@@ -109,7 +108,6 @@ export class Capture implements AsyncDisposable {
     this.#snaplen = snaplen;
     this.#limit = { ...LIMIT, ...limit };
     this.#clock = new ClockMap(readClocks(16));
-    this.clockErrorNs = this.#clock.errorNs;
     this.#done = this.#run().finally(() => {
       this.#ended = true;
       this.#wake();
@@ -151,6 +149,11 @@ export class Capture implements AsyncDisposable {
       if (!(error instanceof sys.SyscallError)) throw error;
       return { ...FACTS, available: false, reason: `${error.message}: needs CAP_NET_RAW` };
     }
+  }
+
+  /** The most `monotonicNs` is wrong by; more than before where the clock was set and could not be read as well after it. */
+  get clockErrorNs(): bigint {
+    return this.#clock.errorNs;
   }
 
   /** The times CLOCK_REALTIME was set: frames taken in between may be mapped wrong by as much. */
@@ -246,6 +249,10 @@ export class Capture implements AsyncDisposable {
   }
 
   async #until(holds: () => boolean, deadlineMs: number): Promise<boolean> {
+    // setTimeout would take more for nothing.
+    if (!(deadlineMs >= 0 && deadlineMs < 2 ** 31)) {
+      throw new RangeError(`deadlineMs must be from 0 to ${2 ** 31 - 1}, received ${deadlineMs}`);
+    }
     let late = false;
     const timer = setTimeout(() => {
       late = true;

@@ -44,17 +44,21 @@ export function readClocks(attempts: number): ClockReading {
  */
 export class ClockMap {
   readonly steps: ClockStep[] = [];
-  /** The most a mapped stamp is wrong by, leaving out stamps made while the clock was set. */
-  readonly errorNs: bigint;
+  #errorNs: bigint;
   #current: ClockReading;
   /** The last reading that still showed `#current`'s offset. */
   #confirmed: ClockReading;
   #earlier: ClockReading | undefined;
 
   constructor(first: ClockReading) {
-    this.errorNs = first.errorNs;
+    this.#errorNs = first.errorNs;
     this.#current = first;
     this.#confirmed = first;
+  }
+
+  /** The most a mapped stamp is wrong by, leaving out stamps made while the clock was set. */
+  get errorNs(): bigint {
+    return this.#errorNs;
   }
 
   /**
@@ -68,6 +72,8 @@ export class ClockMap {
       this.steps.push({ afterNs: atNs, beforeNs: reading.atNs, byNs });
       this.#earlier = { ...this.#current, atNs };
       this.#current = reading;
+      // From here on stamps are mapped by this reading, which may be a worse one.
+      if (reading.errorNs > this.#errorNs) this.#errorNs = reading.errorNs;
     }
     this.#confirmed = reading;
     const { offsetNs, errorNs } = this.#current;

@@ -38,6 +38,13 @@ async function datagrams(world: World, owned: sys.Descriptors, { domain, loopbac
   };
 }
 
+/** Runs ip(8) in a world. */
+async function ip(world: World, ...args: string[]): Promise<void> {
+  using _inside = await visit(world);
+  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
+}
+
 const carries =
   (text: string) =>
   ({ bytes }: Frame): boolean =>
@@ -160,6 +167,12 @@ inNamespace('until() says false at its deadline, and when the capture stops', as
   await using world = await World.open('namespace');
   await using capture = await Capture.start(await world.actor('capture'));
   t.false(await capture.until(() => false, 1));
+  for (const deadlineMs of [Number.POSITIVE_INFINITY, 2 ** 31, -1, Number.NaN]) {
+    await t.throwsAsync(
+      capture.until(() => false, deadlineMs),
+      { instanceOf: RangeError },
+    );
+  }
   const waiting = capture.until(() => false, 600_000);
   await capture.stop();
   t.false(await waiting);
@@ -176,8 +189,7 @@ inNamespace('an interface that is not there: ENODEV, and nothing stays open', as
 inNamespace('a name is not taken for the one it begins with', async (t) => {
   await using world = await World.open('namespace');
   const name = 'fifteen-letters';
-  using _inside = await visit(world);
-  spawnSync('ip', ['link', 'add', name, 'type', 'veth']);
+  await ip(world, 'link', 'add', name, 'up', 'type', 'veth');
   await (await Capture.start(await world.actor('capture'), name)).stop();
   const starting = Capture.start(await world.actor('capture'), `${name}-more`);
   await t.throwsAsync(starting, { code: 'ENODEV' });
@@ -185,8 +197,7 @@ inNamespace('a name is not taken for the one it begins with', async (t) => {
 
 testUnless(noNamespace ?? noTun, 'an interface without Ethernet headers is refused', async (t) => {
   await using world = await World.open('namespace');
-  using _inside = await visit(world);
-  spawnSync('ip', ['tuntap', 'add', 'tun0', 'mode', 'tun']);
+  await ip(world, 'tuntap', 'add', 'tun0', 'mode', 'tun');
   const starting = Capture.start(await world.actor('capture'), 'tun0');
   await t.throwsAsync(starting, {
     instanceOf: UnavailableError,

@@ -62,3 +62,13 @@ test('what was mapped stays as it was', (t) => {
   map.observe(at(20, 1000));
   t.is(before(realtime(5)), 5n * MS);
 });
+
+test('after a step the mapping is as good as the reading that found it', (t) => {
+  const map = new ClockMap(at(0));
+  map.observe(at(1000, 0, 900n));
+  t.is(map.errorNs, 100n, 'no step: the first reading maps');
+  map.observe(at(2000, 5000, 700n));
+  t.is(map.errorNs, 700n);
+  map.observe(at(3000, 0, 50n));
+  t.is(map.errorNs, 700n, 'there are stamps that were mapped before');
+});
