@@ -106,7 +106,7 @@ export class Capture implements AsyncDisposable {
     this.via = source.via;
     this.viaReason = reason;
     this.#snaplen = snaplen;
-    this.#limit = { ...LIMIT, ...limit };
+    this.#limit = limitOf(limit);
     this.#clock = new ClockMap(readClocks(16));
     this.#done = this.#run().finally(() => {
       this.#ended = true;
@@ -127,6 +127,7 @@ export class Capture implements AsyncDisposable {
   ): Promise<Capture> {
     const { filter = {}, snaplen = MOST_SNAPLEN, ring = RING, hardwareStamps = false } = options;
     try {
+      limitOf(options.limit);
       const opened = await openPacketSource(actor, {
         interfaceName,
         program: encodePacketFilter(filter, snaplen),
@@ -317,6 +318,17 @@ export class Capture implements AsyncDisposable {
     // An error of the capture must not hide the one that is on its way.
     await this.stop().catch(() => {});
   }
+}
+
+/** Throws a RangeError for what limits nothing. */
+function limitOf({
+  bytes = LIMIT.bytes,
+  frames = LIMIT.frames,
+}: CaptureOptions['limit'] = {}): typeof LIMIT {
+  for (const [name, value] of Object.entries({ bytes, frames })) {
+    if (!(value >= 0)) throw new RangeError(`limit.${name} must be 0 or more, received ${value}`);
+  }
+  return { bytes, frames };
 }
 
 /** Decodes what it is asked for when it is asked: few of many frames are ever looked at. */

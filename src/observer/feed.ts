@@ -11,6 +11,7 @@ export class Feed<T extends object> implements AsyncIterable<T> {
   readonly #asleep = new Set<() => void>();
 
   constructor(limit: number) {
+    if (!(limit >= 0)) throw new RangeError(`limit must be 0 or more, received ${limit}`);
     this.#limit = limit;
   }
 

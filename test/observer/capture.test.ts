@@ -205,6 +205,14 @@ testUnless(noNamespace ?? noTun, 'an interface without Ethernet headers is refus
   });
 });
 
+inNamespace('a limit that limits nothing is refused', async (t) => {
+  await using world = await World.open('namespace');
+  for (const limit of [{ frames: Number.NaN }, { bytes: -1 }]) {
+    const starting = Capture.start(await world.actor('capture'), 'lo', { limit });
+    await t.throwsAsync(starting, { instanceOf: RangeError }, JSON.stringify(limit));
+  }
+});
+
 inNamespace('a length to which nothing can be cut is refused', async (t) => {
   await using world = await World.open('namespace');
   for (const snaplen of [0, -1, 1.5, 2 ** 31]) {

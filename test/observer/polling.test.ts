@@ -113,7 +113,10 @@ test('a reader who is slow loses changes, and can tell', async (t) => {
   t.is(polling.dropped, 1);
 });
 
-test('an interval that is none is refused', (t) => {
+test('an interval or a limit that is none is refused', (t) => {
+  for (const limit of [-1, Number.NaN]) {
+    t.throws(() => Polling.start({ limit }), { instanceOf: RangeError });
+  }
   for (const everyMs of [0, -1, Number.NaN, 2 ** 31]) {
     t.throws(() => Polling.start({ everyMs }), { instanceOf: RangeError });
   }
