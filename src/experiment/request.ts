@@ -1,4 +1,4 @@
-// What a story may ask of its stage. A slip of its author is refused at once, and not waited for.
+// What may be asked of a run, and by a story of its stage. A slip of its author is refused at once, and not waited for.
 
 import type { End } from '../driver/role.js';
 import type { ReachOptions } from '../scenario/scenario.js';
@@ -8,6 +8,28 @@ import { type TcpStateName, tcpStates } from '../tcp/states.js';
 
 const LONGEST_MS = 2 ** 31 - 1;
 
+/** Throws TypeError or RangeError for options of a run that are none; one that is left out is as it should be. */
+export function checkRun(
+  { driver, world, family, timeoutMs }: Readonly<Record<string, unknown>>,
+  drivers: readonly string[],
+): void {
+  const among = (what: string, value: unknown, values: readonly unknown[]): void => {
+    if (value === undefined || values.includes(value)) return;
+    throw invalidValue(`${what} must be ${values.join(' or ')}, received ${String(value)}`);
+  };
+  among('driver', driver, drivers);
+  among('world', world, ['namespace', 'host']);
+  among('family', family, [4, 6]);
+  if (timeoutMs !== undefined) checkTime('timeoutMs', timeoutMs);
+}
+
+/** A timer takes no longer times, and would be over at once. */
+function checkTime(what: string, value: unknown): void {
+  if (typeof value === 'number' && value >= 0 && value <= LONGEST_MS) return;
+  const expected = `a number of milliseconds from 0 to ${LONGEST_MS}`;
+  throw outOfRange(`${what} must be ${expected}, received ${String(value)}`);
+}
+
 /** The ends and states that `reach` waits for. Throws TypeError or RangeError for what nobody can reach. */
 export function wantedOf(
   states: unknown,
@@ -16,10 +38,7 @@ export function wantedOf(
 ): readonly { readonly end: End; readonly state: TcpStateName }[] {
   const wanted = Object.entries(states ?? {}).filter(([, state]) => state !== undefined);
   if (wanted.length === 0) throw invalidType('reach() must name an end and its state');
-  if (!(typeof deadlineMs === 'number' && deadlineMs >= 0 && deadlineMs <= LONGEST_MS)) {
-    const expected = `a number of milliseconds from 0 to ${LONGEST_MS}`;
-    throw outOfRange(`deadlineMs must be ${expected}, received ${String(deadlineMs)}`);
-  }
+  checkTime('deadlineMs', deadlineMs);
   return wanted.map(([end, state]) => {
     if (end !== 'client' && end !== 'server') {
       throw invalidValue(`reach() knows client and server, not ${end}`);

@@ -22,6 +22,7 @@ import { Lab } from './lab.js';
 import { lenient, lenientStage } from './lenient.js';
 import { openPlace } from './place.js';
 import type { AppRecord, CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
+import { checkRun } from './request.js';
 
 /** How to run a scenario. */
 export interface RunOptions {
@@ -57,9 +58,10 @@ const CASTS: Readonly<Record<DriverName, (hosts: Hosts, options: CastOptions) =>
 
 /**
  * Runs a scenario in a place of its own and holds what was seen against what should be. A scenario that fails is a record
- * that says so; what throws is a lab that could not be set up.
+ * that says so; what throws is a lab that could not be set up. Throws TypeError or RangeError for options that are none.
  */
 export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
+  checkRun({ ...options }, Object.keys(CASTS));
   const [first = 'raw'] = driversOf(scenario);
   const { command, family = 4, world, signal } = options;
   const { driver = command === undefined ? first : 'program' } = options;

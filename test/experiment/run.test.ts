@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { Program } from '../../src/driver/program.js';
 import type { Moment, RunRecord } from '../../src/experiment/record.js';
-import { run } from '../../src/experiment/run.js';
+import { type RunOptions, run } from '../../src/experiment/run.js';
 import { SockDiag } from '../../src/observer/sock-diag.js';
 import { TracepointObserver } from '../../src/observer/tracepoint.js';
 import { formatJson } from '../../src/report/json.js';
@@ -20,6 +20,20 @@ const inNamespace = (title: string, act: (t: ExecutionContext) => Promise<void>)
   testUnless(noNamespace, title, act);
 const DEADLINE_MS = 10_000;
 const NAMESPACE = { world: 'namespace' } as const;
+
+for (const [option, expected] of [
+  [{ driver: 'tcl' }, 'driver must be raw or libuv or program, received tcl'],
+  [{ driver: 'toString' }, 'driver must be raw or libuv or program, received toString'],
+  [{ world: 'nowhere' }, 'world must be namespace or host, received nowhere'],
+  [{ family: 5 }, 'family must be 4 or 6, received 5'],
+  [{ timeoutMs: Number.POSITIVE_INFINITY }, /^timeoutMs must be .* received Infinity$/],
+  [{ timeoutMs: -1 }, /^timeoutMs must be .* received -1$/],
+] as const) {
+  test(`refused as an option of a run: ${Object.entries(option)}`, async (t) => {
+    const options = { ...NAMESPACE, ...option } as unknown as RunOptions;
+    await t.throwsAsync(run(closeWait, options), { message: expected });
+  });
+}
 
 /** On the host a capture has to keep up with everybody's packets, and may be unable to. */
 const standsOnHost = ({ verdict, reason = '' }: RunRecord): boolean =>
