@@ -44,9 +44,8 @@ const modules: Record<string, readonly string[] | string> = {
   'experiment/bench-scale.ts': 'numbers of the kernel',
   'experiment/json-value.ts': 'what it has just written itself',
   'observer/bpf-types.ts': ['btf'],
-  'observer/descriptor-iterator.ts':
-    "rows of the package's own program, and a set of the process's own",
   'observer/epoll.ts': ['epoll'],
+  'observer/privilege.ts': "a set of the process's own",
   'observer/proc.ts': ['stat'],
   'observer/process.ts': ['stat', 'socket link'],
   'observer/trace-source.ts': ['tracepoint format'],
