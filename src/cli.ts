@@ -40,6 +40,7 @@ const io: Io = {
   chatter,
   status: process.stderr.isTTY ? status : undefined,
   endSoon,
+  endNow: (exitCode) => process.exit(exitCode),
   paint,
   columns: process.stdout.columns || 80,
   rows: process.stdout.isTTY ? process.stdout.rows || 24 : undefined,

@@ -14,6 +14,8 @@ export interface Io {
   readonly status: ((line: string) => void) | undefined;
   /** Ends the process soon, even if more still goes on than did before: a scenario has left that behind. */
   endSoon(before: readonly string[]): void;
+  /** Ends the process here and now. */
+  endNow(exitCode: number): never;
   readonly paint: Paint;
   /** How wide a line of stdout may be. */
   readonly columns: number;

@@ -56,7 +56,7 @@ export class Watchdog implements Disposable {
       );
       // Where Node would say that it waits for a debugger.
       closeSync(2);
-      process.exit(EXPECTATION_FAILED);
+      io.endNow(EXPECTATION_FAILED);
     };
     Object.defineProperty(globalThis, Symbol.for(END), { value, configurable: true });
     const watchdog = new Watchdog({

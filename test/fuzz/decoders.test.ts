@@ -20,6 +20,7 @@ const modules: Record<string, readonly string[] | string> = {
   'command/leftovers.ts': 'numbers of the kernel, and a name that is taken as it is',
   'command/release.ts': 'the words of whoever runs the command',
   'command/scenario-file.ts': "the manifest and the stack of the user's own scenario",
+  'command/watchdog-thread.ts': 'the state of a thread of its own, after a name that it skips',
   'command/watch.ts': 'the words of whoever runs the command',
   'diagnose/census.ts': 'a name, taken as it is',
   'diagnose/elf.ts': ['executable'],
