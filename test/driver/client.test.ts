@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { threadsOf } from '../../src/observer/process.js';
 import * as sys from '../../src/syscall/sys.js';
+import { refusing } from '../fixture/sockets.js';
 import {
   callsIn,
   closewait,
@@ -49,9 +50,9 @@ for (const { title, args, says } of refusals) {
 }
 
 test('nobody listens: what C says, then what the kernel said, exit 1', async (t) => {
-  const { port, server } = await listening(t, () => undefined);
-  server.close();
-  await once(server, 'close');
+  const owned = new sys.Descriptors();
+  t.teardown(() => owned[Symbol.dispose]());
+  const { port } = refusing(owned);
   const client = new Program(t, closewait('client', '127.0.0.1', `${port}`));
   t.is(await client.end(), 1);
   t.is(client.stdout, '');

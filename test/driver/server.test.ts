@@ -1,11 +1,12 @@
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { missingClose } from '../../src/driver/server.js';
 import { socketsOf, threadsOf } from '../../src/observer/process.js';
+import * as sys from '../../src/syscall/sys.js';
 import { stateName } from '../../src/tcp/states.js';
+import { refusing } from '../fixture/sockets.js';
 import {
   callsIn,
   closewait,
@@ -59,7 +60,7 @@ test('an address of another machine: bind() error', async (t) => {
 });
 
 test('a port that was asked for is not announced, as in C', async (t) => {
-  const port = await freePort();
+  const port = freePort();
   const server = new Program(t, closewait('server', `${port}`, '--close'));
   await until(
     () => (mainCallOf(server.pid)?.startsWith('accept') ? true : undefined),
@@ -225,13 +226,10 @@ async function connected(t: ExecutionContext, port: number, host = '127.0.0.1'):
   return socket;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '0.0.0.0');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+/** A port that the kernel gives nobody unasked: it is free still when a program has started. */
+function freePort(): number {
+  using owned = new sys.Descriptors();
+  return refusing(owned).port;
 }
 
 /** Sends the text and waits until as many bytes are back. */
