@@ -32,7 +32,7 @@ async function leak(t: ExecutionContext, owned: sys.Descriptors, cause: Cause): 
 
 const states = (port: number): string[] =>
   [...snapshot()]
-    .filter(({ local }) => local.port === port)
+    .filter(({ local }) => local.port === port && local.address === '127.0.0.1')
     .map(({ state }) => state)
     .sort();
 

@@ -2,6 +2,7 @@
 import { get } from 'node:http';
 import { snapshot } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
+import type { SocketRow } from '../../src/tcp/socket-table.js';
 import { languages, leaking } from '../diagnose/servers.js';
 import { Program } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
@@ -86,8 +87,9 @@ testUnless(noCompiler, 'one JSON object a look, until its process ends', async (
 
 testUnless(noCompiler, 'what ends takes its ghosts along: exit 0', async (t) => {
   const { program, port } = await leaking(t, ownedBy(t), C, 'ghost');
+  const isOurs = ({ local }: SocketRow) => local.address === '127.0.0.1' && local.port === port;
   await until(
-    () => !snapshot({ states: ['CLOSE_WAIT'] }).localPort.includes(port),
+    () => ![...snapshot({ states: ['CLOSE_WAIT'] })].some(isOurs),
     () => 'the RST',
   );
   const args = ['--json', '--interval', '20', '--pid', String(program.pid)];

@@ -149,8 +149,9 @@ test('Node: whoever else listens there is asked nothing, and an abort leaves no 
   sys.setOption(other, 'SO_REUSEADDR', true);
   sys.bind(other, { address: '127.0.0.1', port: 9229 });
   sys.listen(other, 8);
+  const cookie = sys.getOption(other, 'SO_COOKIE');
   const queued = () =>
-    [...snapshot({ states: ['LISTEN'] })].find(({ local }) => local.port === 9229)?.recvQ;
+    [...snapshot({ states: ['LISTEN'] })].find((row) => row.cookie === cookie)?.recvQ;
   const { reason } = await stacksOf({ pid: program.pid, runtime: 'node' });
   t.regex(reason ?? '', /another process listens$/);
   t.is(queued(), 0);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { Runtime } from '../../src/diagnose/runtime.js';
-import { snapshot } from '../../src/observer/sock-diag.js';
+import { SockDiag } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import type { Cause } from '../../src/tcp/cause.js';
 import { compiled, Program, scratch } from '../driver/programs.js';
@@ -233,8 +233,12 @@ export async function leaking(
     owned.close(client);
   }
   if (cause === 'peer-never-closes') {
-    const acknowledged = () => snapshot({ states: ['FIN_WAIT2'] }).localPort.includes(port);
-    await until(acknowledged, () => "the FIN's ACK");
+    using diag = SockDiag.open();
+    const ends = { local: sys.getpeername(client), remote: sys.getsockname(client) };
+    await until(
+      () => diag.find(ends)?.state === 'FIN_WAIT2',
+      () => "the FIN's ACK",
+    );
   }
   return { program, port };
 }

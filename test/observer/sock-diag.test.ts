@@ -145,7 +145,9 @@ testWith(socketFilter)('SYN_RECV: a request socket, while its SYN+ACK is lost', 
   t.throws(() => sys.connect(lossy, place), { code: 'EINPROGRESS' });
   const { port } = sys.getsockname(lossy);
   const rows = [...snapshot({ states: ['SYN_RECV'] })];
-  const request = rows.find(({ remote }) => remote.port === port);
+  const request = rows.find(
+    ({ local, remote }) => local.port === place.port && remote.port === port,
+  );
   t.like(request, { state: 'SYN_RECV', local: place, inode: 0 });
   t.is(rowOf(quiet)?.recvQ, 0);
 });

@@ -266,8 +266,11 @@ const hasSs = spawnSync('ss', ['-V']).status === 0;
   `what ss(8) shows is the same${hasSs ? '' : ' (skipped: no ss here)'}`,
   (t) => {
     const { client } = connected(ownedBy(t), ipv6);
-    const { port } = sys.getsockname(client);
-    const shown = spawnSync('ss', ['-tinH', `sport = :${port}`], { encoding: 'utf8' }).stdout;
+    const [local, remote] = [sys.getsockname(client), sys.getpeername(client)].map(
+      ({ address, port }) => `[${address}]:${port}`,
+    );
+    const ends = `src ${local} dst ${remote}`;
+    const shown = spawnSync('ss', ['-tinH', ...ends.split(' ')], { encoding: 'utf8' }).stdout;
     const info = tcpInfo(client);
     t.regex(shown, /^ESTAB /);
     const number = (name: string) => Number(new RegExp(`\\b${name}:([\\d.]+)`).exec(shown)?.[1]);
