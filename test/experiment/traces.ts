@@ -52,15 +52,22 @@ export function keepersOf(namespace: string, held = -1): number[] {
 export class HeldNamespaces implements Disposable {
   readonly #fds = new Map<string, number>();
 
-  /** Takes hold of those that a process's threads are in, but for the test's own. */
+  /** Takes hold of those that a process keeps, by threads in them or by descriptors, but for the test's own. */
   hold(pid: number): void {
-    for (const tid of entries(`/proc/${pid}/task`)) {
-      const path = `/proc/${pid}/task/${tid}/ns/net`;
-      const name = link(path);
-      if (name === '' || HOST.includes(name) || this.#fds.has(name)) continue;
+    const places = [
+      ...entries(`/proc/${pid}/task`).map((tid) => `/proc/${pid}/task/${tid}/ns/net`),
+      ...entries(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`),
+    ];
+    const isNew = (name: string) =>
+      name.startsWith('net:') && !HOST.includes(name) && !this.#fds.has(name);
+    for (const path of places) {
+      if (!isNew(link(path))) continue;
       const fd = attempt(() => openSync(path, 'r'), -1);
+      if (fd < 0) continue;
       // What was opened may be another already.
-      if (fd >= 0) this.#fds.set(link(`/proc/self/fd/${fd}`), fd);
+      const name = link(`/proc/self/fd/${fd}`);
+      if (isNew(name)) this.#fds.set(name, fd);
+      else closeSync(fd);
     }
   }
 
@@ -68,7 +75,7 @@ export class HeldNamespaces implements Disposable {
     return [...this.#fds.keys()];
   }
 
-  /** Who else keeps them. */
+  /** Who else keeps them: for a moment also who diagnoses all namespaces of the machine, as other tests do. */
   get kept(): string[] {
     return [...this.#fds].flatMap(([name, fd]) =>
       keepersOf(name, fd).map((pid) => `${name} kept by ${pid}`),

@@ -132,15 +132,16 @@ async function killed(t: ExecutionContext, command: (code: string) => string[], 
   const [line] = await program.shows('stdout', /^\[.*\]\n/);
   const names = (JSON.parse(line) as number[]).map((inode) => `net:[${inode}]`);
   t.is(new Set(names).size, 4);
-  for (const name of names) t.is(keepersOf(name).length, 1, name);
-  t.true(traces.namespaces.length >= 3);
+  // Who diagnoses all namespaces of the machine, as other tests do, keeps them for a moment.
+  await until(
+    () => names.every((name) => keepersOf(name).length === 1),
+    () => names.map((name) => `${name} kept by ${keepersOf(name)}`).join(', '),
+  );
+  // All are held: once a namespace is gone, its number may be another's.
+  for (const name of names) t.true(traces.namespaces.includes(name), name);
   program.signal('SIGKILL');
   t.is(await program.end(), 'SIGKILL');
   await traces.gone();
-  await until(
-    () => names.every((name) => keepersOf(name).length === 0),
-    () => names.flatMap(keepersOf).join(', '),
-  );
   t.deepEqual(readFileSync('/proc/net/dev', 'utf8').match(/^ *\S+:/gm), interfaces);
 }
 
