@@ -41,8 +41,8 @@ for arch; do
   place=prebuilds/linux-$arch
   mkdir -p "$place"
   for product in closewait.node crowd teardown; do
-    # Renamed into place: whoever packs or loads it meanwhile has the old one or the new one, whole.
-    $strip -o "$place/.$product" "$tree/build/Release/$product"
-    mv "$place/.$product" "$place/$product"
+    # Renamed into place, from where nobody packs: who packs or loads it meanwhile has the old one or the new one, whole.
+    $strip -o "build/$arch-$product" "$tree/build/Release/$product"
+    mv "build/$arch-$product" "$place/$product"
   done
 done

@@ -74,6 +74,16 @@ test.serial(
   },
 );
 
+test.serial('while it is filled, nothing stands beside what is packed', async (t) => {
+  const tools = mkdtempSync(join(directory, 'tools-'));
+  // Other tests pack meanwhile: what they find there goes along, and is missed where it has gone again.
+  const strip = `#!/bin/sh\nPATH='${process.env['PATH']}'\nstrip "$@" && ls -A prebuilds/linux-${process.arch}\n`;
+  writeFileSync(join(tools, 'strip'), strip, { mode: 0o755 });
+  const fill = ['flock', 'binding.gyp', 'sh', 'native/prebuild.sh', process.arch];
+  const listed = await output(fill, { PATH: `${tools}:${process.env['PATH']}` });
+  t.deepEqual([...new Set(listed.trim().split('\n'))], ['closewait.node', 'crowd', 'teardown']);
+});
+
 test.serial('its binaries need no symbol newer than glibc 2.34 and GCC 11', async (t) => {
   const newest = { GLIBC: [2, 34], GLIBCXX: [3, 4, 29], CXXABI: [1, 3, 13] };
   const folder = new URL(`../../../prebuilds/linux-${process.arch}/`, import.meta.url);
