@@ -95,7 +95,7 @@ for (const [name, { seeds, run, refuses }] of chosen) {
   const findings = new Map<string, string>();
 
   const execute = (bytes: Uint8Array): void => {
-    const start = performance.now();
+    const start = process.cpuUsage();
     let fault: string | undefined;
     try {
       run(bytes);
@@ -103,7 +103,9 @@ for (const [name, { seeds, run, refuses }] of chosen) {
       const thrown = `${(error as Error).name}: ${(error as Error).message}`;
       if (refuses?.test(thrown) !== true) fault = thrown;
     }
-    if (performance.now() - start > SLOW_MS) fault = `took more than ${SLOW_MS} ms`;
+    // Of its own time: how long a busy machine lets it wait says nothing of it.
+    const { user, system } = process.cpuUsage(start);
+    if ((user + system) / 1000 > SLOW_MS) fault = `took more than ${SLOW_MS} ms`;
     if (fault !== undefined && !findings.has(fault))
       findings.set(fault, Buffer.from(bytes).toString('hex'));
   };

@@ -79,7 +79,7 @@ staged('the ring is the way in; flush() has every frame, once, both families', a
 staged(
   'drain() takes what the kernel has handed over, without a turn of the loop',
   async (t, stage) => {
-    const ring = { blockBytes: 4096, blocks: 8, retireMs: 200 };
+    const ring = { blockBytes: 4096, blocks: 8, retireMs: 1000 };
     await using capture = await stage.capture({ ring });
     const { send } = await stage.datagrams();
     t.is(capture.drain(), 0);

@@ -141,7 +141,9 @@ inNamespace('a frame as large as lo allows is whole', async (t) => {
   const { send } = await datagrams(world, owned, ipv4);
   const largest = 65_507;
   send(Buffer.alloc(largest, 'x'));
-  t.true(await capture.until((frames) => frames.some(({ bytes }) => bytes.length > 0), 1000));
+  t.true(
+    await capture.until((frames) => frames.some(({ bytes }) => bytes.length > 0), DEADLINE_MS),
+  );
   await capture.stop();
   // lo's MTU is 65536: an IPv4 datagram of 65535 bytes is one frame.
   t.deepEqual(

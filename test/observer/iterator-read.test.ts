@@ -9,10 +9,10 @@ test('EAGAIN is not the end: the read is made again', (t) => {
   const [reader, writer] = sys.pipe2(sys.O_NONBLOCK | sys.O_CLOEXEC);
   owned.own(reader);
   owned.own(writer);
-  spawn('sh', ['-c', 'sleep 0.1; printf row'], { stdio: ['ignore', writer, 'inherit'] });
-  owned.close(writer);
   const bytes = new Uint8Array(8);
   t.throws(() => sys.read(reader, bytes), { code: 'EAGAIN' });
+  spawn('sh', ['-c', 'sleep 0.1; printf row'], { stdio: ['ignore', writer, 'inherit'] });
+  owned.close(writer);
   t.is(readIterator(reader, bytes), 3);
   t.is(Buffer.from(bytes.subarray(0, 3)).toString(), 'row');
   t.is(readIterator(reader, bytes), 0);

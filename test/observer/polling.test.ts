@@ -68,7 +68,7 @@ perFamily('a close seen from both ends, by descriptor and by address', async (t,
 test('ticks come by themselves', async (t) => {
   const owned = ownedBy(t);
   const { client, server } = connected(owned);
-  await using polling = Polling.start({ everyMs: 2 });
+  await using polling = Polling.start({ everyMs: 50 });
   const subject = { fd: server };
   polling.watch(subject);
   const changes: StateChange[] = [];
@@ -78,7 +78,7 @@ test('ticks come by themselves', async (t) => {
     if (change.state === 'CLOSE_WAIT') break;
   }
   t.deepEqual(statesOf(changes, subject), ['ESTABLISHED', 'CLOSE_WAIT']);
-  t.true((changes[1]?.latenessNs ?? 0) >= 1_000_000, 'a tick of 2 ms, give or take the timer');
+  t.true((changes[1]?.latenessNs ?? 0) >= 25_000_000, 'a tick of 50 ms, give or take the timer');
 });
 
 test('a descriptor that is none ends its watch with the reason; the others go on', async (t) => {
@@ -143,8 +143,8 @@ test('spin() sees a state come, and says how late it can be', async (t) => {
   const owned = ownedBy(t);
   const { client, server } = connected(owned);
   await using actor = await sys.Actor.start({ name: 'closer' });
-  // The thread sleeps first: the state changes while this one is spinning.
-  const sleeping = actor.nanosleep(0.02);
+  // The thread sleeps first: the state changes while this one is spinning, and has been for a while on a busy machine too.
+  const sleeping = actor.nanosleep(0.5);
   const closing = actor.shutdown(client, sys.SHUT_WR);
   const seen = spin(server, 'CLOSE_WAIT', DEADLINE_MS);
   await Promise.all([sleeping, closing]);
