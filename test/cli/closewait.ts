@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 export const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 export const PACKAGE = fileURLToPath(new URL('../../../', import.meta.url));
-const DEADLINE_MS = 60_000;
+/** Less than AVA waits for a sign of life. */
+const DEADLINE_MS = 110_000;
 
 export interface Finished {
   readonly code: number | null;

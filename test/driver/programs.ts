@@ -14,7 +14,7 @@ export type Scope = Pick<ExecutionContext, 'teardown'>;
 
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const FIXTURES = fileURLToPath(new URL('../../../test/fixture/', import.meta.url));
-const DEADLINE_MS = 20_000;
+const DEADLINE_MS = 60_000;
 
 /** `closewait server ...` or `closewait client ...`. */
 export function closewait(...args: string[]): string[] {

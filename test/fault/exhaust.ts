@@ -83,7 +83,7 @@ for (let spare = 0, said = 'EMFILE'; /EMFILE|too many open files/.test(said); sp
   await until(
     () => leaked(before).length === 0,
     () => '',
-    2000,
+    10_000,
   ).catch(() => undefined);
   stdout.write(`${JSON.stringify({ spare, said, left: leaked(before) })}\n`);
 }
