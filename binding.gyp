@@ -18,6 +18,7 @@
         "native/os/call.cc",
         "native/os/constants_kernel.cc",
         "native/os/constants_library.cc",
+        "native/os/forget.cc",
         "native/os/invoke.cc",
         "native/os/mapping.cc",
         "native/os/perf.cc",

@@ -253,11 +253,14 @@ napi_value Actor::Deliver(napi_env env) {
     napi_create_int64(env, static_cast<int64_t>(submission->id), &arguments[0]);
     arguments[1] = ToNumber(env, submission->call.result);
     napi_value ignored = nullptr;
-    // Where the environment is on its way out it fails without an exception.
-    napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored);
+    napi_status told = napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored);
     bool threw = false;
     napi_value thrown = nullptr;
-    if (napi_is_exception_pending(env, &threw) != napi_ok || !threw) continue;
+    if (napi_is_exception_pending(env, &threw) != napi_ok || !threw) {
+      // Where the environment is on its way out it fails without an exception.
+      if (told != napi_ok) os::Forget(submission->call);
+      continue;
+    }
     napi_get_and_clear_last_exception(env, &thrown);
     if (first == nullptr) first = thrown;
   }
@@ -265,7 +268,8 @@ napi_value Actor::Deliver(napi_env env) {
   return first;
 }
 
-// Stops the thread and drops what it held, without calling JavaScript. Idempotent.
+// Stops the thread and drops what it held, what that had opened included, without calling
+// JavaScript. Idempotent.
 void Actor::Close() {
   if (thread_ == nullptr) return;
   thread_->Stop();
@@ -273,6 +277,7 @@ void Actor::Close() {
   thread_->TakeDone(dropped);
   for (os::Job* job : dropped) {
     std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
+    os::Forget(submission->call);
     submission->Release(env_);
   }
   thread_.reset();

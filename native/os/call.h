@@ -58,6 +58,7 @@ struct CallSpec {
   bool returns_capacity;        // the result is what the kernel wrote through kCapacity
   bool writes_result;           // only the first `result` bytes of the output are meaningful
   long (*perform)(Call& call);  // for what needs more than one entry (spawn)
+  void (*forget)(Call& call);   // closes what the call has opened; null: it opens nothing
 };
 
 inline constexpr int kVectors = 64;  // buffers a readv, writev, sendmsg or recvmsg may take here

@@ -10,6 +10,7 @@
 
 #include "bpf.h"
 #include "call.h"
+#include "forget.h"
 #include "perf.h"
 #include "sequence.h"
 #include "spawn.h"
@@ -54,6 +55,12 @@ constexpr CallSpec Measure(const char* name, long number, Parameter a = {}, Para
   return {name, number, {a, b, c, d, e}, true, false, nullptr};
 }
 
+// A call that makes descriptors.
+constexpr CallSpec Opens(CallSpec spec, void (*forget)(Call& call) = ForgetResult) {
+  spec.forget = forget;
+  return spec;
+}
+
 constexpr Parameter kFd = {kInt, "fd", 0};
 constexpr Parameter kFlags = {kInt, "flags", 0};
 constexpr Parameter kReceiveFlags = {kReceive, "flags", 0};
@@ -63,12 +70,12 @@ constexpr Parameter kItsCapacity = {kCapacity, "", 0};
 
 // clang-format off
 inline constexpr CallSpec kCalls[] = {
-    Value("socket", SYS_socket, {kInt, "domain"}, {kInt, "type"}, {kInt, "protocol"}),
-    Value("socketpair", SYS_socketpair, {kInt, "domain"}, {kInt, "type"}, {kInt, "protocol"}, {kOut, "sv", kPair}),
+    Opens(Value("socket", SYS_socket, {kInt, "domain"}, {kInt, "type"}, {kInt, "protocol"})),
+    Opens(Value("socketpair", SYS_socketpair, {kInt, "domain"}, {kInt, "type"}, {kInt, "protocol"}, {kOut, "sv", kPair}), ForgetPair),
     Value("bind", SYS_bind, kFd, {kIn, "address"}, kItsLength),
     Value("listen", SYS_listen, kFd, {kInt, "backlog"}),
-    Value("accept", SYS_accept, kFd, {kOut, "address"}, kItsCapacity),
-    Value("accept4", SYS_accept4, kFd, {kOut, "address"}, kItsCapacity, kFlags),
+    Opens(Value("accept", SYS_accept, kFd, {kOut, "address"}, kItsCapacity)),
+    Opens(Value("accept4", SYS_accept4, kFd, {kOut, "address"}, kItsCapacity, kFlags)),
     Value("connect", SYS_connect, kFd, {kIn, "address"}, kItsLength),
     Fill("read", SYS_read, kFd, {kOut, "buffer"}, kItsLength),
     Value("write", SYS_write, kFd, {kIn, "data"}, kItsLength),
@@ -77,34 +84,34 @@ inline constexpr CallSpec kCalls[] = {
     Fill("recv", SYS_recvfrom, kFd, {kOut, "buffer"}, kItsLength, kReceiveFlags, kNothing, kNothing),
     Value("send", SYS_sendto, kFd, {kIn, "data"}, kItsLength, kFlags, kNothing, kNothing),
     Value("sendto", SYS_sendto, kFd, {kIn, "data"}, kItsLength, kFlags, {kIn, "address"}, kItsLength),
-    {"recvmsg", SYS_recvmsg, {kFd, {kMessageOut, "message"}, kReceiveFlags}, false, true, ReceiveMessage},
+    Opens({"recvmsg", SYS_recvmsg, {kFd, {kMessageOut, "message"}, kReceiveFlags}, false, true, ReceiveMessage}, ForgetControl),
     Value("sendmsg", SYS_sendmsg, kFd, {kMessageIn, "message"}, kFlags),
     Value("shutdown", SYS_shutdown, kFd, {kInt, "how"}),
     Value("close", SYS_close, kFd),
-    Value("dup", SYS_dup, kFd),
+    Opens(Value("dup", SYS_dup, kFd)),
     Value("dup3", SYS_dup3, kFd, {kInt, "newfd"}, kFlags),
     Measure("getsockname", SYS_getsockname, kFd, {kOut, "address"}, kItsCapacity),
     Measure("getpeername", SYS_getpeername, kFd, {kOut, "address"}, kItsCapacity),
-    {"getsockopt", SYS_getsockopt, {kFd, {kInt, "level"}, {kInt, "name"}, {kInOut, "value"}, kItsCapacity}, true, false, GetSocketOption},
+    Opens({"getsockopt", SYS_getsockopt, {kFd, {kInt, "level"}, {kInt, "name"}, {kInOut, "value"}, kItsCapacity}, true, false, GetSocketOption}, ForgetOption),
     Value("setsockopt", SYS_setsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kIn, "value"}, kItsLength),
     Value("setfilter", SYS_setsockopt, kFd, {kInt, "level"}, {kInt, "name"}, {kFilter, "program"}),
 #ifdef SYS_poll
     Value("poll", SYS_poll, {kInOut, "fds"}, {kPolls, ""}, {kInt, "timeout"}),
 #endif
     Value("ppoll", SYS_ppoll, {kInOut, "fds"}, {kPolls, ""}, {kIn, "timeout", kTimespec}, kNothing, kNothing),
-    Value("fcntl", SYS_fcntl, kFd, {kFcntl, "command"}, {kInt, "argument"}),
-    Value("ioctl", SYS_ioctl, kFd, {kIoctl, "request"}, {kInOut, "argument"}),
-    Value("epoll_create1", SYS_epoll_create1, kFlags),
+    Opens(Value("fcntl", SYS_fcntl, kFd, {kFcntl, "command"}, {kInt, "argument"}), ForgetDuplicate),
+    Opens(Value("ioctl", SYS_ioctl, kFd, {kIoctl, "request"}, {kInOut, "argument"}), ForgetNamespace),
+    Opens(Value("epoll_create1", SYS_epoll_create1, kFlags)),
     Value("epoll_ctl", SYS_epoll_ctl, {kInt, "epfd"}, {kInt, "op"}, kFd, {kEpollEvent, "event"}),
 #ifdef SYS_epoll_wait
     Value("epoll_wait", SYS_epoll_wait, {kInt, "epfd"}, {kOut, "events", sizeof(epoll_event)}, {kEpolls, ""}, {kInt, "timeout"}),
 #else
     Value("epoll_wait", SYS_epoll_pwait, {kInt, "epfd"}, {kOut, "events", sizeof(epoll_event)}, {kEpolls, ""}, {kInt, "timeout"}, kNothing, kNothing),
 #endif
-    Value("eventfd", SYS_eventfd2, {kUnsigned, "initval"}, kFlags),
-    Value("pipe2", SYS_pipe2, {kOut, "pipefd", kPair}, kFlags),
-    Value("open", SYS_openat, {kCwd, ""}, {kString, "path"}, kFlags, {kInt, "mode"}),
-    Value("openat", SYS_openat, {kInt, "dirfd"}, {kString, "path"}, kFlags, {kInt, "mode"}),
+    Opens(Value("eventfd", SYS_eventfd2, {kUnsigned, "initval"}, kFlags)),
+    Opens(Value("pipe2", SYS_pipe2, {kOut, "pipefd", kPair}, kFlags), ForgetPair),
+    Opens(Value("open", SYS_openat, {kCwd, ""}, {kString, "path"}, kFlags, {kInt, "mode"})),
+    Opens(Value("openat", SYS_openat, {kInt, "dirfd"}, {kString, "path"}, kFlags, {kInt, "mode"})),
     Value("lseek", SYS_lseek, kFd, {kOffset, "offset"}, {kInt, "whence"}),
     Fill("getdents64", SYS_getdents64, kFd, {kOut, "dirp"}, kItsLength),
     Fill("readlinkat", SYS_readlinkat, {kInt, "dirfd"}, {kString, "path"}, {kOut, "buf"}, kItsLength),
@@ -114,27 +121,27 @@ inline constexpr CallSpec kCalls[] = {
     Value("gettid", SYS_gettid),
     Value("setns", SYS_setns, kFd, {kInt, "nstype"}),
     Value("unshare", SYS_unshare, {kUnsigned, "flags"}),
-    Value("pidfd_open", SYS_pidfd_open, {kInt, "pid"}, {kUnsigned, "flags"}),
-    Value("pidfd_getfd", SYS_pidfd_getfd, {kInt, "pidfd"}, {kInt, "targetfd"}, {kUnsigned, "flags"}),
+    Opens(Value("pidfd_open", SYS_pidfd_open, {kInt, "pid"}, {kUnsigned, "flags"})),
+    Opens(Value("pidfd_getfd", SYS_pidfd_getfd, {kInt, "pidfd"}, {kInt, "targetfd"}, {kUnsigned, "flags"})),
     Value("pidfd_send_signal", SYS_pidfd_send_signal, {kInt, "pidfd"}, {kInt, "signal"}, kNothing, kNothing),
     Value("waitid", SYS_waitid, {kInt, "idtype"}, {kInt, "id"}, {kOut, "info", sizeof(siginfo_t)}, {kInt, "options"}, kNothing),
-    Value("fsopen", SYS_fsopen, {kString, "fsname"}, {kUnsigned, "flags"}),
+    Opens(Value("fsopen", SYS_fsopen, {kString, "fsname"}, {kUnsigned, "flags"})),
     Value("fsconfig", SYS_fsconfig, kFd, {kUnsigned, "cmd"}, kNothing, kNothing, kNothing),
-    Value("fsmount", SYS_fsmount, kFd, {kUnsigned, "flags"}, {kUnsigned, "attr_flags"}),
-    {"perf_event_open", 0, {{kInOut, "attr", PERF_ATTR_SIZE_VER0}, {kInt, "pid"}, {kInt, "cpu"}, {kInt, "group_fd"}, {kUnsigned, "flags"}}, false, false, PerfEventOpen},
+    Opens(Value("fsmount", SYS_fsmount, kFd, {kUnsigned, "flags"}, {kUnsigned, "attr_flags"})),
+    Opens({"perf_event_open", 0, {{kInOut, "attr", PERF_ATTR_SIZE_VER0}, {kInt, "pid"}, {kInt, "cpu"}, {kInt, "group_fd"}, {kUnsigned, "flags"}}, false, false, PerfEventOpen}),
     {"perf_set_bpf", 0, {kFd, {kInt, "prog_fd"}}, false, false, PerfSetBpf},
     {"perf_set_output", 0, {kFd, {kInt, "output_fd"}}, false, false, PerfSetOutput},
     {"perf_set_filter", 0, {kFd, {kString, "filter"}}, false, false, PerfSetFilter},
-    {"bpf_map_create", 0, {{kUnsigned, "map_type"}, {kUnsigned, "key_size"}, {kUnsigned, "value_size"}, {kUnsigned, "max_entries"}, {kUnsigned, "map_flags"}}, false, false, BpfMapCreate},
-    {"bpf_prog_load", 0, {{kUnsigned, "prog_type"}, {kUnsigned, "expected_attach_type"}, {kUnsigned, "attach_btf_id"}, {kIn, "insns"}, {kString, "license"}, {kOut, "log"}}, false, false, BpfProgLoad},
+    Opens({"bpf_map_create", 0, {{kUnsigned, "map_type"}, {kUnsigned, "key_size"}, {kUnsigned, "value_size"}, {kUnsigned, "max_entries"}, {kUnsigned, "map_flags"}}, false, false, BpfMapCreate}),
+    Opens({"bpf_prog_load", 0, {{kUnsigned, "prog_type"}, {kUnsigned, "expected_attach_type"}, {kUnsigned, "attach_btf_id"}, {kIn, "insns"}, {kString, "license"}, {kOut, "log"}}, false, false, BpfProgLoad}),
     {"bpf_info", 0, {kFd, {kOut, "info"}}, false, false, BpfInfo},
-    {"bpf_raw_tracepoint_open", 0, {{kInt, "prog_fd"}}, false, false, BpfRawTracepointOpen},
-    {"bpf_link_create", 0, {{kInt, "prog_fd"}, {kInt, "target_fd"}, {kUnsigned, "attach_type"}}, false, false, BpfLinkCreate},
-    {"bpf_iter_create", 0, {{kInt, "link_fd"}}, false, false, BpfIterCreate},
+    Opens({"bpf_raw_tracepoint_open", 0, {{kInt, "prog_fd"}}, false, false, BpfRawTracepointOpen}),
+    Opens({"bpf_link_create", 0, {{kInt, "prog_fd"}, {kInt, "target_fd"}, {kUnsigned, "attach_type"}}, false, false, BpfLinkCreate}),
+    Opens({"bpf_iter_create", 0, {{kInt, "link_fd"}}, false, false, BpfIterCreate}),
     {"inet_pton", 0, {{kInt, "family"}, {kString, "text"}, {kOut, "address", 16}}, false, false, PresentationToNetwork},
     {"inet_ntop", 0, {{kInt, "family"}, {kIn, "address", 4}, {kOut, "text", INET6_ADDRSTRLEN}}, false, false, NetworkToPresentation},
     {"sequence", 0, {{kIn, "steps"}, {kInOut, "bytes"}, {kOut, "results"}, {kOut, "stamps"}}, false, false, Sequence},
-    {"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 3 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn},
+    Opens({"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 3 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn}, ForgetProgram),
 };
 // clang-format on
 

@@ -18,7 +18,7 @@ plain='-O1 -g -fno-omit-frame-pointer -Wall -Wextra -Wno-missing-field-initializ
 build() { # OUTPUT FLAGS: os_test with native/os, but for the tables that the build generates
   output=$1
   shift
-  for source in actor bpf call mapping perf sequence spawn; do
+  for source in actor bpf call forget mapping perf sequence spawn; do
     c++ -std=c++20 $plain "$@" -c "native/os/$source.cc" -o "$built/$source.o"
   done
   # Never instrumented: see sigaction in os_test.cc.
