@@ -126,12 +126,12 @@ function cancelsOf(signal: AbortSignal): Set<() => void> {
   let known = cancels.get(signal);
   if (known === undefined) {
     known = new Set();
-    cancels.set(signal, known);
     const all = known;
     const cancelAll = (): void => {
       for (const cancel of all) cancel();
     };
     signal.addEventListener('abort', cancelAll, { once: true });
+    cancels.set(signal, known);
   }
   return known;
 }
@@ -231,12 +231,14 @@ class ActorThread implements AsyncDisposable {
       const site = callSite(row, args);
       // Asked when all has been read: reading an argument can run code, and that can abort.
       if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
+      // Before the call is out: what only looks like a signal throws here.
+      const all = signal && cancelsOf(signal);
       const id = ++this.#lastId;
       const index = indexes.get(row.name) ?? -1;
       if (!this.#thread.submit(id, index, a, b, c, d, e, f))
         throw cancelled(row, signal, this.name);
-      const cancel = signal && ((): void => this.#thread.cancel(id));
-      if (signal && cancel) cancelsOf(signal).add(cancel);
+      const cancel = all && ((): void => this.#thread.cancel(id));
+      if (cancel) all.add(cancel);
       const pending: Pending<A, R> = { row, site, room, signal, cancel, resolve, reject };
       this.#pending.set(id, pending as unknown as Pending<unknown[], unknown>);
       // The addon has read the elements of arrays, which may be getters too.

@@ -365,3 +365,23 @@ test('a call made by the getter of an argument is a call of its own', async (t) 
   }
   t.true(begun.length > 0);
 });
+
+test('what only looks like a signal is refused before the call is made', async (t) => {
+  const actor = await actorOf(t);
+  const [from, to] = sys.pipe2(sys.O_NONBLOCK).map((fd) => ownedBy(t).own(fd)) as [number, number];
+  sys.write(to, 'abc');
+  const refuse = (): never => {
+    throw new TypeError('no event target');
+  };
+  // Node before 24 says so by itself.
+  const signal: AbortSignal = Object.create(AbortSignal.prototype, {
+    aborted: { value: false },
+    addEventListener: { value: refuse },
+  });
+  for (let i = 0; i < 2; i++) {
+    await t.throwsAsync(actor.read(from, new Uint8Array(8), { signal }), {
+      instanceOf: TypeError,
+    });
+  }
+  t.is(await actor.read(from, new Uint8Array(8)), 3);
+});
