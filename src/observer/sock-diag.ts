@@ -120,6 +120,7 @@ export class SockDiag implements Disposable {
     checkObject('tuple', '{local, remote}', tuple);
     const { local, remote } = tuple;
     checkEndpoint('local', local);
+    checkNames(options, FIND_OPTIONS);
     const { info = false, ...which } = options;
     const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
@@ -171,12 +172,17 @@ export class SockDiag implements Disposable {
 }
 
 const OPTIONS = ['states', 'family', 'info'];
+const FIND_OPTIONS = ['info', 'cookie', 'interface'];
 
-/** A name that is none is refused: to leave it out would answer with all sockets. */
+/** A name that is none is refused: to leave it out would answer with sockets that were not asked for. */
+function checkNames(options: object, names: readonly string[]): void {
+  checkObject('options', `{${names.map((name) => `${name}?`).join(', ')}}`, options);
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw argumentError('options', `of ${names.join(', ')}`, unknown);
+}
+
 function checkedOptions(options: SnapshotOptions): SnapshotOptions {
-  checkObject('options', '{states?, family?, info?}', options);
-  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
-  if (unknown !== undefined) throw argumentError('options', `of ${OPTIONS.join(', ')}`, unknown);
+  checkNames(options, OPTIONS);
   const { states } = options;
   if (states !== undefined && typeof states?.[Symbol.iterator] !== 'function') {
     throw argumentError('states', 'a list of states', states);

@@ -7,6 +7,13 @@ export function checkUnsigned(what: string, value: unknown, most: number): void 
   throw typeof value === 'number' ? outOfRange(message) : invalidType(message);
 }
 
+/** The same of 64 bits, which only a bigint has. */
+export function checkUnsigned64(what: string, value: unknown): void {
+  if (typeof value === 'bigint' && BigInt.asUintN(64, value) === value) return;
+  const message = `${what} must be a bigint of 64 bits without sign, received ${shown(value)}`;
+  throw typeof value === 'bigint' ? outOfRange(message) : invalidType(message);
+}
+
 /** Refuses what is no `{address: string, port: number}`; whether the text is an address, its reader says. */
 export function checkEndpoint(what: string, value: unknown): void {
   const { address, port } = (value ?? {}) as { address?: unknown; port?: unknown };

@@ -1,5 +1,5 @@
 import { AF_INET, AF_INET6, type Endpoint, type Family, parseAddress } from './address.js';
-import { checkEndpoint, checkUnsigned, invalidValue } from './argument.js';
+import { checkEndpoint, checkUnsigned, checkUnsigned64, invalidValue } from './argument.js';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSGHDR_SIZE } from './netlink.js';
 
 /** Message types: linux/inet_diag.h, linux/sock_diag.h. */
@@ -103,7 +103,7 @@ function encodeDumpOfBoth(
  *
  * The kernel looks up like a received segment would: where no connection matches, a listener on the
  * local endpoint answers. Throws a TypeError for an address that is not of the family, a RangeError
- * for a port or an interface that does not fit.
+ * for a port, an interface or a cookie that does not fit.
  */
 export function encodeGet(socket: SocketRequest): Uint8Array {
   return encodeSocket(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, socket);
@@ -121,6 +121,7 @@ function encodeSocket(type: number, flags: number, socket: SocketRequest): Uint8
   checkEndpoint('local', socket.local);
   checkEndpoint('remote', socket.remote);
   checkUnsigned('interface', socket.interface ?? 0, 0xffff_ffff);
+  checkUnsigned64('cookie', socket.cookie ?? NO_COOKIE);
   const request = newRequest(type, flags, socket.sequence);
   encodeHead(request, socket.family, socket.extensions, ALL_STATES);
   // struct inet_diag_sockid follows the head; ports and addresses are in network order.

@@ -1,5 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { type FourTuple, SockDiag, type SocketRow, snapshot } from '../../src/index.js';
+import {
+  type FindOptions,
+  type FourTuple,
+  SockDiag,
+  type SocketRow,
+  snapshot,
+} from '../../src/index.js';
 import * as sys from '../../src/syscall/sys.js';
 import { descriptors, ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
@@ -322,6 +328,19 @@ for (const tuple of [undefined, null, {}, { local: { address: '::', port: 1 } },
   test(`find() refuses ${JSON.stringify(tuple)}`, (t) => {
     using diag = SockDiag.open();
     t.throws(() => diag.find(tuple as FourTuple), { code: 'ERR_INVALID_ARG_TYPE' });
+  });
+}
+
+for (const [what, options] of [
+  ['no options', null],
+  ['a name that is none', { cooky: 1n }],
+  ['a cookie that is no bigint', { cookie: 5 }],
+] as const) {
+  test(`find() refuses ${what}`, (t) => {
+    using diag = SockDiag.open();
+    const end = { address: '127.0.0.1', port: 1 };
+    const find = () => diag.find({ local: end, remote: end }, options as unknown as FindOptions);
+    t.throws(find, { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' });
   });
 }
 

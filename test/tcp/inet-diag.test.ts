@@ -110,6 +110,21 @@ for (const { what, socket, error } of [
     socket: { interface: 2 ** 32 },
     error: { code: 'ERR_OUT_OF_RANGE', message: /^interface must be/ },
   },
+  {
+    what: 'a cookie past 64 bits',
+    socket: { cookie: 2n ** 64n },
+    error: { code: 'ERR_OUT_OF_RANGE', message: /^cookie must be a bigint of 64 bits/ },
+  },
+  {
+    what: 'a negative cookie',
+    socket: { cookie: -1n },
+    error: { code: 'ERR_OUT_OF_RANGE', message: /^cookie must be a bigint .* received -1$/ },
+  },
+  {
+    what: 'a cookie as text',
+    socket: { cookie: 'x' },
+    error: { code: 'ERR_INVALID_ARG_TYPE', message: /^cookie must be a bigint .* received "x"$/ },
+  },
 ]) {
   test(`a request for one socket refuses ${what}`, (t) => {
     const request = { family: AF_INET, local: end, remote: end, sequence: 1, ...socket };
