@@ -173,7 +173,7 @@ const getBytes = define<[fd: number, level: number, name: number, value: Uint8Ar
 
 /**
  * `int getsockopt(int sockfd, int level, int optname, void *optval, socklen_t *optlen)`: the int of an option; with
- * `value`, how many bytes of it the kernel filled.
+ * `value`, how many bytes of it the kernel filled (for SO_GET_FILTER, how many instructions).
  */
 export const getsockopt = choose<
   [fd: number, level: number, name: number, value?: Uint8Array],
