@@ -28,35 +28,45 @@ export const SCRATCH = HEADER;
 /** How many there are. */
 export const SCRATCH_SIZE = 128;
 
-let used = SIZE;
-let page: Page = { words: new Uint32Array(), bytes: new Uint8Array() };
+interface State {
+  page: Page;
+  /** Where the bytes begin that nobody has taken. */
+  used: number;
+}
+
+// It lies with the addon, which knows one page: who loads this module twice, as test runners do that give each file modules of
+// its own, has the same addon twice.
+const STATE = Symbol.for('closewait.page');
+const shared: { [STATE]?: State } = native.gates as object;
+shared[STATE] ??= { page: { words: new Uint32Array(), bytes: new Uint8Array() }, used: SIZE };
+const state: State = shared[STATE];
 
 function turn(): void {
   // Not zeroed: nobody is shown what the kernel did not write.
   const { buffer } = Buffer.allocUnsafeSlow(SIZE);
   native.usePage(buffer as ArrayBuffer);
-  page = { words: new Uint32Array(buffer), bytes: new Uint8Array(buffer) };
-  used = SCRATCH + SCRATCH_SIZE;
+  state.page = { words: new Uint32Array(buffer), bytes: new Uint8Array(buffer) };
+  state.used = SCRATCH + SCRATCH_SIZE;
 }
 
 /** The page in use; at least `length` bytes of it, from `untaken()` on, are nobody's. */
 export function pageWith(length: number): Page {
-  if (used + length > SIZE) turn();
-  return page;
+  if (state.used + length > SIZE) turn();
+  return state.page;
 }
 
 /** The page in use, for a call that needs its scratch alone. */
 export function pageInUse(): Page {
-  if (page.bytes.length === 0) turn();
-  return page;
+  if (state.page.bytes.length === 0) turn();
+  return state.page;
 }
 
 /** Where the bytes begin that nobody has taken; a multiple of 8. */
 export function untaken(): number {
-  return used;
+  return state.used;
 }
 
 /** Takes `length` bytes: no call will write there again. */
 export function take(length: number): void {
-  used += (length + 7) & ~7;
+  state.used += (length + 7) & ~7;
 }

@@ -3,7 +3,7 @@ import { createContext, runInContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { runWithoutAddon } from '../fixture/script.js';
+import { runScript, runWithoutAddon } from '../fixture/script.js';
 import { connected } from '../fixture/sockets.js';
 
 const SYS = new URL('../../src/syscall/sys.js', import.meta.url).href;
@@ -49,6 +49,33 @@ test('environments of one process make and cancel calls at the same time', async
   const answers = await Promise.all(workers.map((worker) => once(worker, 'message')));
   for (const [names] of answers) t.deepEqual(names, ['AbortError']);
   await ended;
+});
+
+test('modules loaded twice over one addon, as by a test runner that gives each file its own: no answer is mistaken', (t) => {
+  const { stdout, stderr } = runScript(
+    `
+    import { register } from 'node:module';
+    const index = new URL('../index.js', SYS).href;
+    const again = async function resolve(specifier, context, next) {
+      const found = await next(specifier, context);
+      if (!context.parentURL?.endsWith('?again') || !found.url.startsWith('file:')) return found;
+      return { ...found, url: found.url + '?again' };
+    };
+    register('data:text/javascript,' + encodeURIComponent('export ' + again));
+    const [one, two] = [await import(index), await import(index + '?again')];
+    const listener = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
+    sys.bind(listener, { address: '127.0.0.1', port: 0 });
+    sys.listen(listener, 1);
+    const client = sys.socket(sys.AF_INET, sys.SOCK_STREAM);
+    const kept = one.tcpInfo(listener);
+    for (const { tcpState, tcpInfo } of [one, two, one, two]) {
+      process.stdout.write([tcpState(listener), tcpState(client), tcpInfo(listener).state, ''].join(' '));
+    }
+    process.stdout.write(one.tcpInfo === two.tcpInfo ? 'the same' : kept.state);`,
+    ['--no-deprecation'],
+  );
+  t.is(stderr, '');
+  t.is(stdout, `${'LISTEN CLOSE LISTEN '.repeat(4)}LISTEN`);
 });
 
 test('workers alone use the addon, one after the other: it stays, and its one signal harms nobody', (t) => {
