@@ -1,5 +1,6 @@
 // Directories: openat(2), getdents64(2), readlinkat(2), and the records of a listing.
 
+import { types } from 'node:util';
 import { define } from './call.js';
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from './constants.js';
 import { Descriptors, encodePath, read } from './descriptor.js';
@@ -45,7 +46,7 @@ export interface Dirent {
 
 /** Decodes the records that getdents64 wrote. Throws RangeError where one does not fit what is there. */
 export function decodeDirents(bytes: Uint8Array): Dirent[] {
-  if (!(bytes instanceof Uint8Array)) throw argumentError('bytes', 'a Uint8Array', bytes);
+  if (!types.isUint8Array(bytes)) throw argumentError('bytes', 'a Uint8Array', bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const cursor = new DirentCursor(bytes);
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });

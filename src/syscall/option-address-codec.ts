@@ -1,5 +1,6 @@
 // The layouts of socket options that hold addresses: multicast (RFC 3678), keys of peers, IPv6 (RFC 3493, RFC 3542).
 
+import { types } from 'node:util';
 import { AF_INET, AF_INET6, TCP_MD5SIG_FLAG_IFINDEX, TCP_MD5SIG_FLAG_PREFIX } from './constants.js';
 import { argumentError } from './error.js';
 import { bytesOf, type Codec, fits, struct, view } from './option-codec.js';
@@ -354,7 +355,7 @@ export const md5Key = struct<Md5Key>({
     };
   },
   encode: ({ address, key, prefixLength, interface: index }) => {
-    if (!(key instanceof Uint8Array) || key.length > MD5.end - MD5.key) {
+    if (!types.isUint8Array(key) || key.length > MD5.end - MD5.key) {
       throw argumentError('key', 'at most 80 bytes', key);
     }
     const bytes = bytesOf(MD5.end, (v) => {

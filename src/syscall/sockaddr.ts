@@ -82,12 +82,12 @@ let last = { address: '', port: -1, sockaddr: new Uint8Array() };
 
 /** An address as struct sockaddr_in or sockaddr_in6. Bytes pass through: any other family is laid out by the caller. */
 export function encodeAddress(address: SocketAddress | Uint8Array): Uint8Array {
-  return address instanceof Uint8Array ? address : sockaddrOf(address).slice();
+  return types.isUint8Array(address) ? address : sockaddrOf(address).slice();
 }
 
 /** The same for a call, which reads the bytes and lets go of them: they may be those of another call. */
 export function sockaddrOf(address: SocketAddress | Uint8Array): Uint8Array {
-  if (address instanceof Uint8Array) return address;
+  if (types.isUint8Array(address)) return address;
   const text = address?.address;
   if (typeof text !== 'string') {
     throw argumentError(
@@ -168,7 +168,7 @@ export function siteOf(
   fd: number,
   given: SocketAddress | Uint8Array | undefined,
 ): { fd: number; address?: string; port?: number } {
-  if (given === undefined || given instanceof Uint8Array) return { fd };
+  if (given === undefined || types.isUint8Array(given)) return { fd };
   const { address, port } = last;
   return { fd, address, port };
 }

@@ -21,6 +21,11 @@ test('arrays, objects and signals of another realm are as good as ours', async (
   t.is(await run('actor.read(server, bytes)'), 2);
   t.is(run('bytes[1]'), 5);
   t.is(run('sys.setsockopt(server, sys.SOL_SOCKET, sys.SO_LINGER, new Uint8Array(8))'), undefined);
+  run('const address = Uint8Array.from(sys.encodeAddress(sys.getpeername(client)))');
+  t.throws(() => run('sys.connect(client, address)'), { code: 'EISCONN' });
+  t.is(await run("actor.write(client, '6').then(() => sys.read(server, bytes))"), 1);
+  t.deepEqual(run('sys.encodeAddress(address)'), sys.encodeAddress(sys.getpeername(client)));
+  t.deepEqual(run('sys.decodeDirents(new Uint8Array())'), []);
   t.throws(() => run('sys.read(server, [1])'), { instanceOf: TypeError, message: /typed array/ });
 });
 
