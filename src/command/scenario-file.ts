@@ -92,7 +92,9 @@ function located(scenario: Scenario, path: string): Scenario {
         if (error instanceof CannotExpress || !(error instanceof Error)) throw error;
         const { stack } = error.cause instanceof Error ? error.cause : error;
         const where = placeIn(stack, path);
-        if (where !== undefined) error.message += ` (${where})`;
+        if (where === undefined) throw error;
+        // Set, it would not be: a DOMException has a getter for it.
+        Reflect.defineProperty(error, 'message', { value: `${error.message} (${where})` });
         throw error;
       }
     },

@@ -1,11 +1,20 @@
 import type { SocketOptionName, SocketOptionValue } from '../syscall/option.js';
 import type { Endpoint } from '../tcp/address.js';
+import { checkEndpoint, checkFields } from '../tcp/argument.js';
 import { dropArriving } from '../world/socket-fault.js';
 import { borrowSocket } from './borrow.js';
 import { LibuvProgram } from './libuv-program.js';
 import type { ListenOrder } from './libuv-protocol.js';
 import { LimitedEnd } from './limited.js';
-import type { NodeClientSide, NodeServerSide, NodeSide } from './node-side.js';
+import type {
+  HttpAnswer,
+  HttpRequest,
+  NodeClientSide,
+  NodeConnectOptions,
+  NodeListenOptions,
+  NodeServerSide,
+  NodeSide,
+} from './node-side.js';
 import {
   type AppEvent,
   CannotExpress,
@@ -20,6 +29,18 @@ import {
 } from './role.js';
 
 const DRIVER = 'libuv';
+const NODE_LISTEN: Readonly<Record<keyof NodeListenOptions, true>> = {
+  ...{ allowHalfOpen: true, pauseOnConnect: true, reading: true, http: true },
+};
+const NODE_CONNECT: Readonly<Record<keyof NodeConnectOptions, true>> = {
+  ...{ allowHalfOpen: true, reading: true },
+};
+const HTTP_ANSWER: Readonly<Record<keyof HttpAnswer, true>> = {
+  ...{ request: true, bytes: true, keepAliveMs: true, upgrade: true },
+};
+const HTTP_REQUEST: Readonly<Record<keyof HttpRequest, true>> = {
+  ...{ keepAlive: true, body: true, response: true },
+};
 
 const describe = ({ name, code, result }: AppEvent): string =>
   [name, code ?? result].filter((part) => part !== undefined).join(' ');
@@ -204,7 +225,11 @@ class LibuvServer extends LibuvEnd implements ServerRole {
   get node(): NodeServerSide {
     return {
       ...this.side,
-      listen: (options = {}) => this.#listen({ port: 0, ...options }),
+      listen: async (options = {}) => {
+        checkFields('how to listen', options, NODE_LISTEN);
+        if (options.http !== undefined) checkFields('an http answer', options.http, HTTP_ANSWER);
+        return await this.#listen({ port: 0, ...options });
+      },
       answer: () => this.agent.order('answer'),
       callServer: (method) => this.agent.order('callServer', method),
     };
@@ -248,9 +273,17 @@ class LibuvClient extends LibuvEnd implements ClientRole {
     const { agent } = this;
     return {
       ...this.side,
-      connect: (to, options = {}) => agent.order('connect', { ...to, ...options }),
-      request: (to, { keepAlive = false, body = 0, response = 'read' } = {}) =>
-        agent.order('request', to, { keepAlive, body, response }),
+      connect: async (to, options = {}) => {
+        checkEndpoint('to', to);
+        checkFields('how to connect', options, NODE_CONNECT);
+        return await agent.order('connect', { ...to, ...options });
+      },
+      request: async (to, request = {}) => {
+        checkEndpoint('to', to);
+        checkFields('a request', request, HTTP_REQUEST);
+        const { keepAlive = false, body = 0, response = 'read' } = request;
+        return await agent.order('request', to, { keepAlive, body, response });
+      },
     };
   }
 }

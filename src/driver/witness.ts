@@ -1,7 +1,8 @@
 import type { AppEvent, Cast, ClientRole, End, Role, ServerRole } from './role.js';
+import { checkVerb, isOfRole } from './verbs.js';
 
-/** Verbs that are the lab's and not the application's. */
-const NOT_CALLS: ReadonlySet<string> = new Set(['withDescriptor', 'another', 'thread', 'node']);
+/** Verbs that are the lab's and not the application's: they give one more role. */
+const COMPANIONS: ReadonlySet<string> = new Set(['another', 'thread']);
 
 /** A cast that keeps what its applications did and were told. */
 export interface Witnessed extends Cast {
@@ -31,17 +32,25 @@ function inOrder(calls: readonly AppEvent[], events: readonly AppEvent[] = []): 
   return [...calls, ...events].sort((a, b) => (a.tNs < b.tNs ? -1 : a.tNs > b.tNs ? 1 : 0));
 }
 
-function watched<R extends Role>(role: R, calls: AppEvent[]): R {
+/** A role as all drivers have it; its calls are written down, where there is a place for that. */
+function watched<R extends Role>(role: R, calls?: AppEvent[]): R {
   return new Proxy(role, {
     get(target, property) {
+      if (typeof property === 'string' && !isOfRole(target, property)) return undefined;
       const value: unknown = Reflect.get(target, property, target);
       if (typeof value !== 'function') return value;
       // Its methods have private fields of the role itself.
       const method = value.bind(target) as (...args: readonly unknown[]) => unknown;
-      if (typeof property === 'symbol' || NOT_CALLS.has(property)) return method;
+      if (typeof property === 'symbol') return method;
+      if (COMPANIONS.has(property)) return async () => watched((await method()) as Role);
       return (...args: readonly unknown[]) => {
+        try {
+          checkVerb(property, args);
+        } catch (error) {
+          return Promise.reject(error);
+        }
         const result = method(...args);
-        if (result instanceof Promise) note(property, result, calls);
+        if (result instanceof Promise && calls !== undefined) note(property, result, calls);
         return result;
       };
     },

@@ -24,7 +24,7 @@ import { isSampleOf, listenerPathOf, pathOf } from './path.js';
 import type { Place } from './place.js';
 import type { CapturedFrame, Check, Diagnosis, Left, Moment, MomentSocket } from './record.js';
 import { flagsOf } from './repeats.js';
-import { checkAct, checkTimer, wantedOf } from './request.js';
+import { checkAct, checkMoment, checkWaiting, timerOf, wantedOf } from './request.js';
 
 const DEADLINE_MS = 10_000;
 const AGREEMENT = 'sources that agree';
@@ -136,9 +136,10 @@ export class Lab implements Stage, AsyncDisposable {
 
   reach = async (
     states: Partial<Readonly<Record<End, TcpStateName>>>,
-    { deadlineMs = DEADLINE_MS }: ReachOptions = {},
+    options: ReachOptions = {},
   ): Promise<void> => {
-    const wanted = wantedOf(states, { deadlineMs }, this.#place.ends);
+    const wanted = wantedOf(states, options, this.#place.ends);
+    const { deadlineMs = DEADLINE_MS } = options;
     const over = new AbortController();
     const { signal } = this.#options;
     const either = AbortSignal.any(signal ? [over.signal, signal] : [over.signal]);
@@ -162,12 +163,8 @@ export class Lab implements Stage, AsyncDisposable {
     }
   };
 
-  timer = async (
-    end: End,
-    name: TimerName,
-    { belowMs = Number.POSITIVE_INFINITY }: TimerOptions = {},
-  ): Promise<void> => {
-    checkTimer(name);
+  timer = async (end: End, name: TimerName, options: TimerOptions = {}): Promise<void> => {
+    const { belowMs } = timerOf(end, name, options, this.#place.ends);
     await this.#until(`the ${end} with timer ${name}`, () => {
       const { timer, timerMs = 0 } = this.instruments.row(end) ?? {};
       return [timer === name && timerMs < belowMs, [timer, timerMs]];
@@ -175,6 +172,7 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   blocked = async (role: Role, call: string): Promise<void> => {
+    checkWaiting(role, call);
     const { driver } = this.#cast;
     if (!role.blocks) throw new CannotExpress(driver, `a thread that waits in ${call}()`);
     await this.#until(`the ${role.end} to wait in ${call}`, () => {
@@ -208,6 +206,7 @@ export class Lab implements Stage, AsyncDisposable {
   }
 
   moment = async (name: string): Promise<void> => {
+    checkMoment(name);
     const tNs = this.instruments.mark(name);
     const moment = { name, tNs, ...this.#look() };
     const { sockets, diagnoses } = moment;

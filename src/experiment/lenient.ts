@@ -3,6 +3,7 @@ import { until } from '../observer/until.js';
 import type { Scenario, Stage } from '../scenario/scenario.js';
 import type { TcpState, TcpStateName } from '../tcp/states.js';
 import type { Lab } from './lab.js';
+import { wantedOf } from './request.js';
 
 const DEADLINE_MS = 5_000;
 
@@ -60,9 +61,9 @@ export function lenientStage(lab: Lab, { path }: Scenario, signal: AbortSignal):
     blocked: lab.blocked,
     moment: lab.moment,
     expect: () => {},
-    async reach(states) {
-      const wanted = Object.entries(states) as [End, TcpStateName][];
-      await Promise.all(wanted.map(([end, state]) => reach(end, state)));
+    async reach(states, options = {}) {
+      const wanted = wantedOf(states, options, ['client', 'server']);
+      await Promise.all(wanted.map(({ end, state }) => reach(end, state)));
     },
     async fails(_what, _code, act) {
       try {

@@ -12,8 +12,15 @@ type Fields<T> = Readonly<Record<keyof T, Check>>;
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+const isGenerator = (value: unknown): boolean =>
+  /^\[object (Async)?GeneratorFunction\]$/.test(Object.prototype.toString.call(value));
+
 const shown = (value: unknown): string =>
-  typeof value === 'function' ? 'a function' : (JSON.stringify(value) ?? String(value));
+  isGenerator(value)
+    ? 'a generator'
+    : typeof value === 'function'
+      ? 'a function'
+      : (JSON.stringify(value) ?? String(value));
 
 function expecting(what: string, holds: (value: unknown) => boolean): Check {
   return (value, where) =>
@@ -24,7 +31,11 @@ const text = expecting('a text', (value) => typeof value === 'string' && value !
 const yes = expecting('true or left out', (value) => value === true);
 const flag = expecting('true or false', (value) => typeof value === 'boolean');
 const count = expecting('a whole number', (value) => Number.isInteger(value) && Number(value) >= 0);
-const act = expecting('a function', (value) => typeof value === 'function');
+/** Calling a generator runs none of it. */
+const act = expecting(
+  'a function, and no generator',
+  (value) => typeof value === 'function' && !isGenerator(value),
+);
 const name = expecting(
   'words of lower case, joined by "-"',
   (value) => typeof value === 'string' && /^[a-z0-9]+(-[a-z0-9]+)*$/.test(value),
@@ -122,7 +133,7 @@ const socket = shape<SocketExpectation>({
 /** Settings that a network namespace has of its own. */
 const sysctls: Check = (value, where) => [
   ...Object.keys(isObject(value) ? value : {})
-    .filter((path) => !/^net(\/[^/]+)+$/.test(path))
+    .filter((path) => !/^net(\/[^/]+)+$/.test(path) || path.split('/').includes('..'))
     .map((path) => `${where}["${path}"] must be a path below /proc/sys, in net/`),
   ...mapOf(text)(value, where),
 ];

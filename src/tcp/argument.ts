@@ -23,6 +23,17 @@ export function checkEndpoint(what: string, value: unknown): void {
   checkUnsigned(`${what}.port`, port, 0xffff);
 }
 
+/** Refuses what is no object, and fields that nobody reads: a slip in a name would pass for having left it out. */
+export function checkFields(what: string, value: unknown, known: object): void {
+  if (typeof value !== 'object' || value === null) {
+    throw invalidType(`${what} must be an object, received ${shown(value)}`);
+  }
+  const wrong = Object.keys(value).find((key) => !Object.hasOwn(known, key));
+  if (wrong === undefined) return;
+  const names = Object.keys(known).join(', ');
+  throw invalidValue(`${what} has no field ${shown(wrong)}: there are ${names}`);
+}
+
 export function invalidType(message: string): TypeError {
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });
 }

@@ -1,3 +1,4 @@
+import { checkFields } from '../tcp/argument.js';
 import type { Segment } from '../tcp/segment.js';
 
 /** The hosts of a network, by the part they play. */
@@ -38,6 +39,9 @@ export interface Fault extends Disposable {
 }
 
 const LETTERS = 'FSRP.UEW';
+const FIELDS: Readonly<Record<keyof Match, true>> = {
+  ...{ from: true, flags: true, payload: true, nth: true, count: true },
+};
 
 /** Which segments a match means, decided as they come by. */
 export class Rule implements Fault {
@@ -53,8 +57,8 @@ export class Rule implements Fault {
 
   /** Throws TypeError or RangeError for what cannot match. */
   constructor(match: Match, removed: (rule: Rule) => void) {
-    const { nth, count } = checked(match);
-    this.#match = match;
+    this.#match = checked(match);
+    const { nth, count } = this.#match;
     this.#first = nth ?? 1;
     this.#last = this.#first + (count ?? (nth === undefined ? Number.POSITIVE_INFINITY : 1)) - 1;
     this.#removed = removed;
@@ -108,7 +112,9 @@ function isFlags(flags: unknown): boolean {
   );
 }
 
+/** A copy: what its author does to it later is not looked at. */
 function checked(match: Match): Match {
+  checkFields('a match', match, FIELDS);
   const { from, flags, payload, nth, count } = match;
   if (from !== undefined && from !== 'client' && from !== 'server') {
     throw new RangeError(`from must be client or server, received ${String(from)}`);
@@ -124,5 +130,5 @@ function checked(match: Match): Match {
       throw new RangeError(`${name} must be an integer from 1 up, received ${String(value)}`);
     }
   }
-  return match;
+  return { ...match };
 }

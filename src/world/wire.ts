@@ -1,5 +1,6 @@
 import * as sys from '../syscall/sys.js';
 import { type Endpoint, formatEndpoint } from '../tcp/address.js';
+import { checkFields } from '../tcp/argument.js';
 import { verifyChecksum } from '../tcp/checksum.js';
 import {
   ControlBlock,
@@ -67,6 +68,13 @@ const DEADLINE_MS = 5000;
 /** Of the conversation, in an error's message. */
 const MOST_LINES = 40;
 const ETHERNET = { linkType: 'ethernet' } as const;
+const SENT: Readonly<Record<keyof SendOptions, true>> = {
+  ...{ seq: true, ack: true, win: true, ts: true, urgent: true, data: true, options: true },
+  ...{ to: true, badChecksum: true },
+};
+const EXPECTED: Readonly<Record<keyof ExpectOptions, true>> = {
+  ...{ seq: true, ack: true, win: true, data: true, again: true, deadlineMs: true },
+};
 
 /** What a segment is to be like, in the numbers that are on the wire; what is undefined may be anything. */
 interface Wanted {
@@ -148,7 +156,9 @@ export class Wire implements AsyncDisposable {
    * Sends a segment: `send('F.')`. What takes up sequence numbers moves the next number on, unless it leaves a hole. Returns
    * what was sent. Throws RangeError or TypeError for what does not fit into a segment, SyscallError.
    */
-  send(flags: string, { to, badChecksum = false, ...spec }: SendOptions = {}): SegmentBody {
+  send(flags: string, options: SendOptions = {}): SegmentBody {
+    checkFields('what to send', options, SENT);
+    const { to, badChecksum = false, ...spec } = options;
     const remote = { address: this.#remote.address, port: to ?? this.#remote.port };
     if (remote.port === 0) throw new Error('nobody to send to: expect a SYN, or say `to`');
     const body = this.#block.fill(spellFlags(flags), spec);
@@ -165,6 +175,7 @@ export class Wire implements AsyncDisposable {
    * UnexpectedSegmentError for any other segment, for one with a wrong checksum, and at the deadline.
    */
   async expect(flags: string, options: ExpectOptions = {}): Promise<Segment> {
+    checkFields('what to expect', options, EXPECTED);
     const { again = false, deadlineMs = DEADLINE_MS } = options;
     const wanted = this.#wanted(spellFlags(flags), options);
     const expected = this.#describe(wanted, again);

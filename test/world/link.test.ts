@@ -219,7 +219,17 @@ const wrong: readonly {
   { does: 'the zeroth', match: { nth: 0 }, error: RangeError },
   { does: 'a half', match: { nth: 1.5 }, error: RangeError },
   { does: 'none', match: { count: 0 }, error: RangeError },
+  { does: 'a field that is none', match: { flag: 'F' }, error: TypeError },
+  { does: 'flags alone', match: 'F' as unknown as object, error: TypeError },
 ];
+
+linked('what becomes of a match later is not looked at', async (t, { link, network, fds }) => {
+  const match = { flags: 'S', from: 'client' } as const;
+  using fault = link.watch(match);
+  Object.assign(match, { flags: 5 });
+  await connectHosts(fds, network);
+  t.is(fault.applied, 1);
+});
 
 linked('what can match nothing is refused', async (t, { link }) => {
   for (const { does, match, error } of wrong)

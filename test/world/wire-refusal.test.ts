@@ -52,6 +52,13 @@ for (const [what, expecting] of Object.entries({
   });
 }
 
+onWire('a field that nobody reads is refused', async (t, scene, wire) => {
+  await scene.connected();
+  const slip = { window: 5 } as object;
+  t.throws(() => wire.send('.', slip), { code: 'ERR_INVALID_ARG_VALUE', message: /"window"/ });
+  await t.throwsAsync(wire.expect('.', slip), { code: 'ERR_INVALID_ARG_VALUE' });
+});
+
 onWire('what may be anything is not asked', async (t, scene, wire) => {
   const { fd } = await scene.connected();
   await scene.write(fd, 'hello');
