@@ -338,10 +338,19 @@ function block(): void {
   const stdin = openSync('/proc/self/fd/0', 'r');
   const bytes = Buffer.alloc(1 << 16);
   let text = '';
-  while (!text.endsWith('\n')) text += bytes.toString('utf8', 0, readSync(stdin, bytes));
+  while (!text.endsWith('\n')) {
+    const length = readSync(stdin, bytes);
+    if (length === 0) end();
+    text += bytes.toString('utf8', 0, length);
+  }
   closeSync(stdin);
   for (const line of text.trimEnd().split('\n')) read(line);
 }
 
-createInterface({ input: process.stdin }).on('line', read);
+/** Ends the program: what was killed may be no more than a script that had started it. */
+function end(): never {
+  throw new Error('nobody gives orders any more');
+}
+
+createInterface({ input: process.stdin }).on('line', read).on('close', end);
 say({ kind: 'ready', version: process.version, libuv: process.versions.uv });

@@ -14,6 +14,14 @@ import { scratch } from './programs.js';
 
 const stateOf = (end: ServerRole | ClientRole) => end.withDescriptor((fd) => tcpInfo(fd).state);
 
+function lives(pid: string): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
 async function connect({ server, client }: Cast): Promise<Endpoint> {
   const to = await server.listen();
   await client.connect(to);
@@ -260,5 +268,26 @@ for (const line of ['null', '5', '{"kind":"event","name":"x"}', '{"kind":"failed
     await t.throwsAsync(castLibuv(world, { node }), {
       message: /printed what is no report: |node has ended \(0\)/,
     });
+  });
+}
+
+for (const does of ['serves', 'blocks'] as const) {
+  test(`a Node that a script has started ends with the script, also where it ${does}`, async (t) => {
+    const node = join(scratch(t), 'node');
+    writeFileSync(node, `#!/bin/sh\n'${process.execPath}' "$@"\necho over\n`, { mode: 0o755 });
+    await using world = await World.open('host');
+    let pid = '';
+    {
+      await using cast = await castLibuv(world, { node });
+      await cast.server.listen();
+      const script = cast.server.pid;
+      pid = readFileSync(`/proc/${script}/task/${script}/children`, 'utf8').trim();
+      if (does === 'blocks') await cast.server.node.block();
+    }
+    await until(
+      () => !lives(pid),
+      () => `process ${pid} goes on`,
+    );
+    t.pass();
   });
 }
