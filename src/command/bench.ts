@@ -45,22 +45,27 @@ export async function bench(flags: BenchFlags, io: Io): Promise<number> {
   }).catch((error: unknown) => {
     throw error instanceof BenchRefusedError ? new CannotRun(error.message) : error;
   });
-  const { points: scale, failure } = await measureScale(points, {
+  const {
+    points: scale,
+    failure,
+    interrupted = record.interrupted,
+  } = await measureScale(points, {
     ...where,
     onPoint: (connections) => io.chatter(`${connections} in CLOSE_WAIT...`),
   });
   const comparison = before && compareBench(before, record, bound);
   if (json) {
     const more = { ...(scale.length > 0 && { scale }), ...(comparison && { comparison }) };
-    io.out(formatJson({ ...record, ...more }));
+    io.out(formatJson({ ...record, interrupted, ...more }));
   } else {
     io.out(formatBench(record, io.paint));
     if (scale.length > 0) io.out(`\n${formatScale(scale, io.paint)}`);
     if (comparison) io.out(`\n${formatComparison(comparison, io.paint)}`);
   }
+  if (interrupted && !record.interrupted) io.chatter('interrupted: not all that was to be held');
   // Last: what was measured is not lost with the page.
   if (html !== undefined) writePage(html, formatBenchHtml(record));
-  if (record.interrupted) return INTERRUPTED;
+  if (interrupted) return INTERRUPTED;
   if (failure !== undefined) throw new CannotRun(failure);
   return record.ok && comparison?.ok !== false ? AS_EXPECTED : EXPECTATION_FAILED;
 }

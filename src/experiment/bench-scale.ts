@@ -22,6 +22,8 @@ export interface Scale {
   readonly points: readonly ScalePoint[];
   /** Why it ends before it should. */
   readonly failure?: string;
+  /** It ends because it was to. */
+  readonly interrupted?: true;
 }
 
 interface Memory {
@@ -48,12 +50,12 @@ export async function measureScale(
 ): Promise<Scale> {
   const measured: ScalePoint[] = [];
   for (const connections of points) {
-    if (signal?.aborted) break;
+    if (signal?.aborted) return { points: measured, interrupted: true };
     onPoint?.(connections);
     try {
       measured.push(await measurePoint(connections, kind, signal));
     } catch (error) {
-      if (signal?.aborted) break;
+      if (signal?.aborted) return { points: measured, interrupted: true };
       const failure = `${connections} in CLOSE_WAIT: ${(error as Error).message}`;
       return { points: measured, failure };
     }

@@ -194,6 +194,31 @@ runs(`bench, interrupted: what was measured so far, exit 130${why}`, async (t) =
   t.true(doubts.some((doubt) => doubt.startsWith('interrupted')));
 });
 
+runs(`bench --scale, interrupted: what was held so far, exit 130${why}`, async (t) => {
+  const flags = ['--mode', 'abort', '--driver', 'c', '-n', '5', '--json', '--scale', '20', '50000'];
+  const child = spawn(process.execPath, [CLI, 'bench', ...flags], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => {
+    const said = { text: '' };
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      said.text += text;
+      if (text.includes('50000 in CLOSE_WAIT')) child.kill('SIGINT');
+    });
+    return said;
+  });
+  const [code] = await once(child, 'close');
+  t.is(code, 130);
+  t.regex(stderr?.text ?? '', /^closewait: interrupted: /m);
+  const { interrupted, scale } = JSON.parse(stdout?.text ?? '') as BenchRecord;
+  t.true(interrupted);
+  t.deepEqual(
+    scale?.map(({ connections }) => connections),
+    [20],
+  );
+});
+
 runs(
   `bench: a driver whose program ends is a fault, and costs nobody what was measured${why}`,
   async (t) => {
