@@ -195,11 +195,13 @@ class ServerCommand extends CommandEnd implements ServerRole {
 
   /** Where a listener is reached over this IP version. A dual-stack one is reached over both. */
   #reached(listeners: readonly SocketRow[]): Endpoint {
-    const versions = this.#family === 6 ? [6] : [4, 6];
-    for (const { local } of listeners) {
+    const isReached = (row: SocketRow, version: 4 | 6): boolean =>
+      version === this.#family || (version === 6 && !this.running.isIpv6Only(row));
+    for (const row of listeners) {
+      const { local } = row;
       const { address, port } = local;
       const everywhere = OWN[address];
-      if (everywhere !== undefined && versions.includes(everywhere)) {
+      if (everywhere !== undefined && isReached(row, everywhere)) {
         return { address: ownAddress(this.#host, this.#family), port };
       }
       const version = address.includes(':') ? 6 : 4;

@@ -161,16 +161,16 @@ export class Running {
   }
 
   withDescriptor<T>(look: (fd: number) => T): T | undefined {
-    const { held } = this;
-    if (held === undefined) return undefined;
-    using fds = new sys.Descriptors();
+    return borrow(this.held, look);
+  }
+
+  /** Whether a listener of its own takes IPv6 alone (IPV6_V6ONLY). False where it may not be asked. */
+  isIpv6Only({ inode }: SocketRow): boolean {
+    const held = socketsOf(this.#pids).get(inode);
     try {
-      return look(fds.own(sys.pidfd_getfd(fds.own(sys.pidfd_open(held.pid)), held.fd)));
+      return borrow(held, (fd) => sys.getOption(fd, 'IPV6_V6ONLY')) ?? false;
     } catch (error) {
-      // The program may close it, or end, while it is looked at.
-      if (error instanceof sys.SyscallError && ['EBADF', 'ESRCH'].includes(error.code)) {
-        return undefined;
-      }
+      if (error instanceof sys.SyscallError && error.code === 'EPERM') return false;
       throw error;
     }
   }
@@ -222,5 +222,20 @@ export class Running {
     await this.#starting?.catch(() => {});
     if (this.process !== undefined) endDescendants(this.process.pid);
     await this.process?.stop();
+  }
+}
+
+/** Looks at a copy of a descriptor of another process; undefined where there is none, or not any more. */
+function borrow<T>(held: Held | undefined, look: (fd: number) => T): T | undefined {
+  if (held === undefined) return undefined;
+  using fds = new sys.Descriptors();
+  try {
+    return look(fds.own(sys.pidfd_getfd(fds.own(sys.pidfd_open(held.pid)), held.fd)));
+  } catch (error) {
+    // The program may close it, or end, while it is looked at.
+    if (error instanceof sys.SyscallError && ['EBADF', 'ESRCH'].includes(error.code)) {
+      return undefined;
+    }
+    throw error;
   }
 }

@@ -113,6 +113,10 @@ const failures: readonly Row[] = [
     says: /listens on \S+:7007 and \S+:7008: let \{port\} in the command, or PORT .* say which$/,
   },
   {
+    ...{ title: 'IPv6 alone', scenario: 'normal', words: python('six') },
+    ...{ verdict: 'inconclusive', says: /listens on \[::\]:\d+, which is not reached over IPv4$/ },
+  },
+  {
     ...{ title: 'it never connects', scenario: 'normal', end: 'client', words: ['true'] },
     ...{ verdict: 'inconclusive', says: /true has not connected: .*exit code 0/ },
   },
