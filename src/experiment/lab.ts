@@ -56,6 +56,7 @@ export class Lab implements Stage, AsyncDisposable {
   readonly #place: Place;
   readonly #cast: Cast;
   readonly #options: LabOptions;
+  #over = false;
 
   private constructor(
     scenario: Scenario,
@@ -116,6 +117,7 @@ export class Lab implements Stage, AsyncDisposable {
   };
 
   #check(what: string, expected: unknown, observed: unknown, source: Source): void {
+    if (this.#over) throw new Error(`${what}: the run is over, and its verdict was given`);
     const ok = isDeepStrictEqual(expected, observed);
     this.checks.push({ what, expected: asJson(expected), observed: asJson(observed), source, ok });
   }
@@ -355,6 +357,7 @@ export class Lab implements Stage, AsyncDisposable {
       const source = sources[0] ?? 'scenario';
       this.checks.push({ what, expected: AGREEMENT, observed: values, source, ok: false });
     }
+    this.#over = true;
     return frames;
   }
 

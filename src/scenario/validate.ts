@@ -169,8 +169,12 @@ export function faultsOf(value: unknown): string[] {
   return faults.length > 0 ? faults : unprovable(value as Scenario);
 }
 
-/** The states that are to be the proof, and are not on the way. */
-const unprovable = ({ proof = {}, path }: Scenario): string[] =>
-  Object.entries(proof)
+/** What nobody could hold against anything: a proof that is not on the way, the states of what has none. */
+const unprovable = ({ proof = {}, path, place }: Scenario): string[] => [
+  ...Object.entries(proof)
     .filter(([end, state]) => !path[end as End]?.includes(state))
-    .map(([end, state]) => `proof.${end} is ${state}, which path.${end} does not go through`);
+    .map(([end, state]) => `proof.${end} is ${state}, which path.${end} does not go through`),
+  ...Object.entries(path)
+    .filter(([end, states]) => end === place?.wire && states.length > 0)
+    .map(([end]) => `path.${end} is of a wire, which is in no state`),
+];

@@ -99,6 +99,10 @@ const refused: Slips = {
     `export const a = scenario('a', async function* () { throw new Error('unseen'); });`,
     /run must be a function, and no generator, received a generator/,
   ],
+  'states of a wire': [
+    `export const a = { ...scenario('a', () => {}), place: { wire: 'client' }, path: { client: ['CLOSE'] } };`,
+    /path\.client is of a wire, which is in no state/,
+  ],
   'a way out of net/': [
     `export const a = { ...scenario('a', () => {}), sysctls: { 'net/../kernel/hostname': 'x' } };`,
     /sysctls\["net\/\.\.\/kernel\/hostname"\] must be a path below \/proc\/sys, in net\//,
@@ -114,3 +118,20 @@ for (const [what, [text, says]] of Object.entries(refused)) {
     t.notRegex(stderr, /^\s+at /m);
   });
 }
+
+runs(`what is expected when the verdict was given is refused${why}`, (t) => {
+  const text = `
+    let late;
+    export const a = scenario('a', ({ expect }) => { late = () => expect('it', 1, 2); });
+    export const b = scenario('b', () => late());\n`;
+  const { code, stdout } = runFile(t, text, '--jobs', '1', '--json');
+  const [a, b] = JSON.parse(stdout) as {
+    verdict: string;
+    checks: { ok: boolean }[];
+    reason?: string;
+  }[];
+  t.is(a?.verdict, 'reproduced');
+  t.true(a?.checks.every(({ ok }) => ok));
+  t.regex(b?.reason ?? '', /^it: the run is over, and its verdict was given/);
+  t.is(code, 1);
+});
