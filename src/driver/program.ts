@@ -3,6 +3,9 @@ import { Socket } from 'node:net';
 import * as sys from '../syscall/sys.js';
 import type { Host } from '../world/host.js';
 
+/** Of what a program prints, in characters: one that prints without end must not fill the memory. */
+const MOST_KEPT = 1 << 20;
+
 /** How to start a program. */
 export interface ProgramOptions {
   /** For messages and events. */
@@ -35,10 +38,14 @@ export class Program implements AsyncDisposable {
   readonly pidfd: number;
   /** Resolves when the process has ended and all it printed is in `events`. */
   readonly exited: Promise<sys.Exit>;
+  /** The last of them, where it is very much. */
   readonly events: ProgramEvent[] = [];
+  /** How many characters went before those. */
+  dropped = 0;
   readonly #actor: sys.Actor;
   readonly #streams: readonly Socket[];
   #stdin: number;
+  #kept = 0;
   #ended = false;
   #exit: sys.Exit | undefined;
   #heard = false;
@@ -108,6 +115,12 @@ export class Program implements AsyncDisposable {
 
   #record(kind: ProgramEvent['kind'], text: string): void {
     this.events.push({ kind, text, tNs: process.hrtime.bigint() });
+    this.#kept += text.length;
+    while (this.#kept > MOST_KEPT) {
+      const { length } = this.events.shift()?.text ?? '';
+      this.#kept -= length;
+      this.dropped += length;
+    }
     this.#changed();
   }
 

@@ -148,10 +148,11 @@ export class Running {
     return row;
   }
 
-  /** All that it printed, on both streams. */
+  /** What it printed, on both streams. */
   get printed(): string {
-    const events = this.process?.events ?? [];
-    return events.flatMap(({ kind, text }) => (kind === 'input' ? [] : [text])).join('');
+    const { events = [], dropped = 0 } = this.process ?? {};
+    const texts = events.flatMap(({ kind, text }) => (kind === 'input' ? [] : [text]));
+    return `${dropped > 0 ? `... ${dropped} characters before\n` : ''}${texts.join('')}`;
   }
 
   /** The descriptor of its socket, also of one that is in no table any more. */

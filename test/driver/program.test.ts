@@ -47,6 +47,15 @@ test('what it prints is kept apart and in order, with when; what it is told too'
   t.deepEqual(await program.exited, { pid: program.pid, code: sys.CLD_EXITED, status: 0 });
 });
 
+test('of very much that it prints the last is kept, and how much there was', async (t) => {
+  const program = await shell(t, `head -c 3000000 /dev/zero | tr '\\0' x; echo end`);
+  await program.exited;
+  const { length } = program.printed();
+  t.true(program.printed().endsWith('xend\n'));
+  t.true(length > 900_000 && length <= 2 ** 20, `${length}`);
+  t.is(program.dropped + length, 3_000_004);
+});
+
 test('a character that comes in two pieces is one character', async (t) => {
   const program = await shell(
     t,
