@@ -12,6 +12,8 @@ export interface Change {
   readonly now: number;
   /** `now` in units of `before`. */
   readonly factor: number;
+  /** How many rounds there were, before and now. */
+  readonly rounds: readonly [number, number];
   /** How likely a difference like this one is by chance alone: Wilcoxon's rank-sum test. */
   readonly p: number;
   /**
@@ -71,7 +73,11 @@ function doubtsOf(before: BenchRecord, now: BenchRecord, changes: readonly Chang
     .filter((what) => before[what] !== undefined && before[what] !== now[what])
     .map((what) => `another ${what}: ${before[what]} then, ${now[what]} now`);
   if (changes.length === 0) doubts.push('nothing was measured both times');
-  for (const { mode, driver, of, verdict, factor } of changes) {
+  for (const { mode, driver, of, verdict, factor, rounds } of changes) {
+    if (rounds.some((count) => count < LEAST_ROUNDS)) {
+      const counts = `${rounds[0]} then, ${rounds[1]} now, ${LEAST_ROUNDS} needed`;
+      doubts.push(`${mode}, ${driver}: too few rounds to tell (${counts})`);
+    }
     if (of !== 'us' || verdict === 'same') continue;
     doubts.push(
       `${mode}, ${driver}: ${factor.toFixed(3)} x its own time: the kernel, or what else the machine does`,
@@ -97,6 +103,7 @@ function change(mode: string, old: DriverBench, now: DriverBench, bound: number)
   const middle = (values: number[]): number => (values.length === 0 ? Number.NaN : median(values));
   const p = rankSumProbability(a, b);
   const factor = middle(b) / middle(a);
+  const rounds = [a.length, b.length] as const;
   const verdict = !(p < BY_CHANCE)
     ? 'same'
     : factor > bound && of !== 'us'
@@ -104,7 +111,7 @@ function change(mode: string, old: DriverBench, now: DriverBench, bound: number)
       : factor > 1
         ? 'slower'
         : 'faster';
-  return { mode, driver, of, before: middle(a), now: middle(b), factor, p, verdict };
+  return { mode, driver, of, before: middle(a), now: middle(b), factor, rounds, p, verdict };
 }
 
 /** Reads what an earlier `bench --json` printed. Throws a TypeError if it is something else. */
@@ -116,7 +123,8 @@ export function parseBench(text: string): BenchRecord {
     throw new TypeError(`it is no JSON: ${(error as Error).message}`);
   }
   const isNumbers = (each: unknown): boolean =>
-    Array.isArray(each) && each.every((one) => one === null || typeof one === 'number');
+    Array.isArray(each) &&
+    each.every((one) => one === null || (typeof one === 'number' && one > 0));
   const modes = (value as Partial<BenchRecord> | null)?.modes;
   const whole =
     Array.isArray(modes) &&

@@ -169,6 +169,18 @@ test('compare: another machine is a doubt', (t) => {
   ]);
 });
 
+test('compare: from too few rounds nothing can be told, and that is a doubt', (t) => {
+  const of = (rounds: number, factor: number) =>
+    benchRecord([driverBench('raw', { ratios: rising.slice(0, rounds).map((r) => r * factor) })]);
+  const few = compareBench(of(5, 1), of(3, 9), 1.05);
+  t.deepEqual(
+    few.changes.map(({ verdict }) => verdict),
+    ['same'],
+  );
+  t.deepEqual(few.doubts, ['client-first, raw: too few rounds to tell (5 then, 3 now, 5 needed)']);
+  t.deepEqual(compareBench(of(5, 1), of(5, 1), 1.05).doubts, []);
+});
+
 for (const [what, text] of [
   ['no JSON', 'teardown: 10000 cycles'],
   ['another document', '{"modes": 3}'],
@@ -176,6 +188,10 @@ for (const [what, text] of [
   ['null', 'null'],
   ['modes without drivers', '{"modes": [{"mode": "abort"}]}'],
   ['a truncated driver', '{"modes": [{"mode": "abort", "drivers": [{"driver": "c"}]}]}'],
+  [
+    'a time of nothing',
+    '{"modes": [{"mode": "a", "drivers": [{"driver": "c", "ratios": [], "roundsUs": [0]}]}]}',
+  ],
   ['null among drivers', '{"modes": [{"mode": "abort", "drivers": [null]}]}'],
 ] as const) {
   test(`compare: ${what} is no benchmark`, (t) => {
