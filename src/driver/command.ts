@@ -252,7 +252,8 @@ class ClientCommand extends CommandEnd implements ClientRole {
 
   async connect(to: Endpoint): Promise<void> {
     await this.running.start(to);
-    const { local } = await this.running.has(
+    // Both as its own socket has them: that of IPv6 which speaks IPv4 has ::ffff:127.0.0.1.
+    const { local, remote } = await this.running.has(
       'connected',
       () =>
         [...this.running.sockets.snapshot()].find(
@@ -260,7 +261,7 @@ class ClientCommand extends CommandEnd implements ClientRole {
         ),
       { withinMs: READY_MS, instead: () => 'there is no connection', Fault: NotReady },
     );
-    this.running.connection = { local, remote: to };
+    this.running.connection = { local, remote };
   }
 
   fastOpen(): Promise<number> {

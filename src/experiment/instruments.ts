@@ -15,6 +15,7 @@ import type { Place } from './place.js';
 import type { CapturedFrame, ObserverReport } from './record.js';
 import { makesTcpSocket } from './tcp-call.js';
 import { Timeline } from './timeline.js';
+import { plain } from './who.js';
 
 const POLL_MS = 1;
 /** Thousands of events between two polls, where a story makes some hundred: what is larger has to be cleared each time. */
@@ -234,8 +235,11 @@ export class Instruments implements AsyncDisposable {
     if (this.#client !== undefined || server === undefined) return this.#client;
     const { family } = this.#options;
     const own = this.#place.kind === 'network' ? undefined : server.address;
-    for (const { remote, local, inode } of this.#diags.client.snapshot({ family })) {
-      if (remote.port !== server.port || remote.address !== server.address) continue;
+    // A client may speak IPv4 by a socket of IPv6: that is in the other family's table, and found by either.
+    for (const row of this.#diags.client.snapshot(family === 4 ? {} : { family })) {
+      const { remote, inode } = row;
+      const local = { ...row.local, address: plain(row.local.address) };
+      if (remote.port !== server.port || plain(remote.address) !== server.address) continue;
       // On the host an earlier client of the same port may be in TIME_WAIT still: nobody holds that one.
       if (inode === 0 && this.#place.kind === 'host') continue;
       // One more connection is made from another address.

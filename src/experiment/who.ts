@@ -70,7 +70,7 @@ export class Who {
 }
 
 /** An IPv6 socket that speaks IPv4 has mapped addresses; its packets have not. */
-function plain(address: string): string {
+export function plain(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/, '');
 }
 

@@ -82,6 +82,15 @@ const conversations: readonly Row[] = [
     ...{ words: ['python3', `${APPS}client.py`, '{host}', '{port}'], verdict: 'reproduced' },
     ...{ path: CLOSED, left: TIME_WAIT },
   },
+  {
+    ...{
+      title: 'a client that speaks IPv4 by a socket of IPv6',
+      scenario: 'normal',
+      end: 'client',
+    },
+    ...{ words: ['python3', `${APPS}client.py`, '::ffff:{host}', '{port}'], verdict: 'reproduced' },
+    ...{ path: CLOSED, left: TIME_WAIT },
+  },
 ];
 
 const failures: readonly Row[] = [
