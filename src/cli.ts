@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { styleText } from 'node:util';
 import type { Io } from './command/command.js';
 import { CANNOT_RUN, CannotRun, USAGE, Usage } from './command/command.js';
+import { messageOf } from './command/remedy.js';
 
 const chatter = (line: string): void => console.error(`closewait: ${line}`);
 
@@ -270,9 +271,9 @@ function explain(thrown: unknown): number {
       return 130;
     }
     const cannot = ['ERR_UNSUPPORTED_PLATFORM', 'ERR_ADDON_MISSING'];
-    // What the kernel refuses to the lab itself, a full disk under stdout included, is no result of an experiment.
+    // What the kernel refuses to the lab itself is no result of an experiment.
     if ('syscall' in error || cannot.includes(String(error.code))) {
-      chatter(error.message);
+      chatter(messageOf(error));
       return CANNOT_RUN;
     }
   }
@@ -281,6 +282,8 @@ function explain(thrown: unknown): number {
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 0 : explain(error));
+  if (error.code === 'EPIPE') process.exit(0);
+  chatter(`standard output: ${error.message}`);
+  process.exit(CANNOT_RUN);
 });
 process.exitCode = await main(process.argv.slice(2)).catch(explain);

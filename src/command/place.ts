@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { enterNamespaces } from '../world/enter.js';
 import { privilege, World } from '../world/world.js';
 import { CannotRun, type Io } from './command.js';
+import { messageOf } from './remedy.js';
 
 /**
  * As a plain user, runs this very command again as root of a namespace of its own; undefined if there is no need to, or if
@@ -21,7 +22,7 @@ export async function again({ chatter }: Io): Promise<number | undefined> {
   } catch (error) {
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
     chatter(
-      `no namespace for a plain user here (${error.message}); on the host's loopback instead`,
+      `no namespace for a plain user here (${messageOf(error)}); on the host's loopback instead`,
     );
     return undefined;
   }
@@ -35,7 +36,7 @@ export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> 
     return 'namespace';
   } catch (error) {
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
-    chatter(`no network namespace here (${error.message}); on the host's loopback instead`);
+    chatter(`no network namespace here (${messageOf(error)}); on the host's loopback instead`);
     return 'host';
   }
 }

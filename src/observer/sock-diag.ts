@@ -106,7 +106,7 @@ export class SockDiag implements Disposable {
     };
     for (let attempt = 1; ; attempt++) {
       const sequence = ++this.#sequence;
-      send(this.#fd, encodeDump({ ...request, sequence }));
+      named(send, this.#fd, encodeDump({ ...request, sequence }));
       const table = make((reused) => this.#receive(sequence, reused));
       if (table.incomplete.length === 0 || attempt === ATTEMPTS) return table;
     }
@@ -125,9 +125,9 @@ export class SockDiag implements Disposable {
     const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
     const extensions = { info };
-    send(this.#fd, encodeGet({ family, local, remote, sequence, extensions, ...which }));
+    named(send, this.#fd, encodeGet({ family, local, remote, sequence, extensions, ...which }));
     const bytes = Buffer.allocUnsafeSlow(ANSWER);
-    const answer = bytes.subarray(0, recv(this.#fd, bytes));
+    const answer = bytes.subarray(0, named(recv, this.#fd, bytes));
     const cursor = new NetlinkCursor(answer);
     if (!cursor.next()) throw new Error(`sock_diag: ${cursor.malformed ?? 'an empty answer'}`);
     if (cursor.type === NLMSG_ERROR) {
@@ -144,7 +144,7 @@ export class SockDiag implements Disposable {
     let block = reused ?? new Uint8Array(0);
     for (;;) {
       if (block.length < CHUNK) block = Buffer.allocUnsafeSlow(BLOCK);
-      const length = recv(this.#fd, block);
+      const length = named(recv, this.#fd, block);
       if (length === 0) return;
       const chunk = block.subarray(0, length);
       const first = new NetlinkCursor(chunk);
@@ -168,6 +168,20 @@ export class SockDiag implements Disposable {
   /** Closes the netlink socket; a second time does nothing. */
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** Makes a call on a netlink socket; its error says whom it was to ask: nobody else knows that descriptor. */
+function named(
+  call: (fd: number, bytes: Uint8Array) => number,
+  fd: number,
+  bytes: Uint8Array,
+): number {
+  try {
+    return call(fd, bytes);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw new SyscallError(error.syscall, error.errno, { path: 'sock_diag', fd });
   }
 }
 

@@ -211,7 +211,10 @@ for (const { who, map, command, privilege } of [
       const record = JSON.parse(stdout);
       t.is(record.reason, undefined);
       t.like(record, { verdict: 'reproduced', world: { kind: 'host', privilege } });
-      t.regex(stderr, /^closewait: no .*namespace.*ENOSPC.*; on the host's loopback instead\n$/);
+      t.regex(
+        stderr,
+        /^closewait: no .*namespace.*ENOSPC.*; see sysctl user\.max_net_namespaces .*; on the host's loopback instead\n$/,
+      );
       const capture = record.observers.find(({ name }: { name: string }) => name === 'capture');
       t.like(capture, { available: false });
       t.is(code, 0);

@@ -60,7 +60,7 @@ const rows: Row[] = [
     code: 0,
     says: {
       stderr:
-        /^closewait: no network namespace here \(unshare ENOSPC: .*\); on the host's loopback/,
+        /^closewait: no network namespace here \(unshare ENOSPC: .*; see sysctl user\.max_net_namespaces .*\); on the host's loopback/,
     },
     skipped: noNamespace,
   },
@@ -69,21 +69,30 @@ const rows: Row[] = [
     refused: { socket: 'ENFILE' },
     command: ['states'],
     code: 3,
-    says: { stderr: /^closewait: socket ENFILE: too many open files in system\n$/ },
+    says: {
+      stderr:
+        /^closewait: socket ENFILE: too many open files in system; .* raise sysctl fs\.file-max\n$/,
+    },
   },
   {
     title: 'ENOMEM where netlink is asked',
     refused: { sendto: 'ENOMEM' },
     command: ['states'],
     code: 3,
-    says: { stderr: /^closewait: sendto ENOMEM: cannot allocate memory \(fd \d+\)\n$/ },
+    says: {
+      stderr:
+        /^closewait: sendto ENOMEM: cannot allocate memory \(sock_diag, fd \d+\); .* try again\n$/,
+    },
   },
   ...['states', 'diagnose'].map((command) => ({
     title: `ENOBUFS where netlink answers, ${command}`,
     refused: { recvfrom: 'ENOBUFS' } as const,
     command: [command],
     code: 3,
-    says: { stderr: /^closewait: recvfrom ENOBUFS: no buffer space available \(fd \d+\)\n$/ },
+    says: {
+      stderr:
+        /^closewait: recvfrom ENOBUFS: no buffer space available \(sock_diag, fd \d+\); .* try again\n$/,
+    },
   })),
 ];
 
@@ -141,6 +150,12 @@ testUnless(
     t.regex(ended.stdout, /^reproduced close-wait/m);
   },
 );
+
+test('a full disk under stdout is named', (t) => {
+  const ended = finished(['sh', '-c', '"$@" >/dev/full', 'sh', process.execPath, CLI, 'list']);
+  t.is(ended.code, 3);
+  t.is(ended.stderr, 'closewait: standard output: ENOSPC: no space left on device, write\n');
+});
 
 test('a page that finds no room is said when all that was measured has been printed', (t) => {
   const quick = ['-n', '20', '--mode', 'client-first', '--driver', 'c', 'raw'];

@@ -1,0 +1,25 @@
+const memory = 'the kernel has no memory to spare for it: free some, or try again';
+const namespaces = 'see sysctl user.max_net_namespaces and user.max_user_namespaces';
+
+/** What to do about an errno that speaks of the machine and not of what was asked; where it depends on the call, by that. */
+const remedies: Readonly<Record<string, string | Readonly<Record<string, string>>>> = {
+  EMFILE: 'this process may have no more descriptors: raise `ulimit -n`',
+  ENFILE: 'all processes together may have no more: raise sysctl fs.file-max',
+  ENOBUFS: memory,
+  ENOMEM: memory,
+  ENOSPC: { unshare: namespaces, clone: namespaces },
+  EUSERS: { unshare: namespaces, clone: namespaces },
+  EPERM: {
+    unshare: 'that takes CAP_SYS_ADMIN: in a container --cap-add SYS_ADMIN',
+    clone:
+      'root may, or see sysctl kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns',
+  },
+};
+
+/** The message of an error, and what to do about it, where there is something. */
+export function messageOf(error: Error): string {
+  const { code = '', syscall = '', message } = error as NodeJS.ErrnoException;
+  const known = remedies[code];
+  const remedy = typeof known === 'object' ? known[syscall] : known;
+  return remedy === undefined ? message : `${message}; ${remedy}`;
+}
