@@ -21,6 +21,7 @@ const POLL_MS = 1;
 /** Thousands of events between two polls, where a story makes some hundred: what is larger has to be cleared each time. */
 const RING_BYTES = 1 << 20;
 const UNWANTED = 'the run was to be unobserved';
+const UNKNOWN = 'on the host only a server that listens tells what to look for, and none did';
 const OVER = 'the run has ended';
 
 /** What of the place is known from the start. */
@@ -84,20 +85,25 @@ export class Instruments implements AsyncDisposable {
     if (!options.observed) return instruments;
     for (const [tid, end] of options.threads) instruments.timeline.threadActs(tid, end);
     // The host has other traffic: there it is known only when the server listens what to look for.
-    if (place.kind === 'host') instruments.#waitsForPort = true;
-    else await instruments.#observe();
+    if (place.kind === 'host') {
+      instruments.#waitsForPort = true;
+      instruments.#traces = UNKNOWN;
+      instruments.#packets = UNKNOWN;
+      return instruments;
+    }
+    try {
+      await instruments.#observe();
+    } catch (error) {
+      await instruments[Symbol.asyncDispose]();
+      throw error;
+    }
     return instruments;
   }
 
   /** Starts to trace and to capture: everything, or the sockets of one port. */
   async #observe(port?: number): Promise<void> {
-    try {
-      this.#traces = await this.#trace(port);
-      this.#packets = await this.#tap(port);
-    } catch (error) {
-      await this[Symbol.asyncDispose]();
-      throw error;
-    }
+    this.#traces = await this.#trace(port);
+    this.#packets = await this.#tap(port);
   }
 
   async #trace(port: number | undefined): Promise<Trace[] | string> {

@@ -205,3 +205,17 @@ testUnless(why, 'on the host: the same, and what it started ends too', async (t)
   });
   t.is(record.verdict, 'reproduced', record.reason);
 });
+
+testUnless(
+  why,
+  'on the host, where nothing comes to listen: why nothing was looked for',
+  async (t) => {
+    const command = { end: 'server', words: ['true'] } as const;
+    const { record } = await run(scenarioOf('normal'), { world: 'host', command });
+    t.is(record.verdict, 'inconclusive', record.reason);
+    for (const name of ['capture', 'tracepoint']) {
+      const { reason } = record.observers.find((each) => each.name === name) ?? {};
+      t.regex(reason ?? '', /^on the host only a server that listens tells what to look for/);
+    }
+  },
+);

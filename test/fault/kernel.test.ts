@@ -94,6 +94,13 @@ const rows: Row[] = [
         /^closewait: recvfrom ENOBUFS: no buffer space available \(sock_diag, fd \d+\); .* try again\n$/,
     },
   })),
+  {
+    title: 'ENOBUFS where netlink answers a run: that, and not what it leads to',
+    refused: { recvfrom: 'ENOBUFS' },
+    command: raw,
+    code: 3,
+    says: { stderr: /^(?:closewait: .*\brecvfrom ENOBUFS: no buffer space available\b.*\n)+$/ },
+  },
 ];
 
 for (const { title, refused, command, code, says, skipped } of rows) {
