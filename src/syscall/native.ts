@@ -188,12 +188,19 @@ function absent(error: AddonError): Native {
   });
 }
 
-/** One line of why: `bindings` lists every place it has looked in. */
+const BUILD =
+  'build it with `npm run build:native` in a checkout, or with `npm explore closewait -- npm run build:native` where it is installed (needs a C++20 compiler, make and Python)';
+
+/** One line of why, and what to do: `bindings` lists every place it has looked in. */
 function loadFailure(cause: unknown): string {
-  const [line = ''] = String(cause instanceof Error ? cause.message : cause).split('\n');
-  return line.startsWith('Could not locate')
-    ? 'there is no closewait.node'
-    : `closewait.node could not be loaded (${line})`;
+  const { message, code } = cause as NodeJS.ErrnoException;
+  const [line = ''] = message.split('\n');
+  if (line.startsWith('Could not locate')) return `there is no closewait.node: ${BUILD}`;
+  const isForbidden = code === 'ERR_DLOPEN_DISABLED';
+  const remedy = isForbidden
+    ? 'that is --no-addons, or --permission without --allow-addons'
+    : BUILD;
+  return `closewait.node could not be loaded (${line}): ${remedy}`;
 }
 
 function load(): Native {
@@ -220,13 +227,7 @@ function load(): Native {
       ],
     }) as Native;
   } catch (cause) {
-    return absent(
-      new AddonError(
-        'ERR_ADDON_MISSING',
-        `${loadFailure(cause)}: build it with \`npm run build:native\` in a checkout, or with \`npm explore closewait -- npm run build:native\` where it is installed (needs a C++20 compiler, make and Python)`,
-        { cause },
-      ),
-    );
+    return absent(new AddonError('ERR_ADDON_MISSING', loadFailure(cause), { cause }));
   }
 }
 

@@ -126,3 +126,13 @@ test('workers alone use the addon, one after the other: it stays, and its one si
   const ends = ['worker AbortError', 'main AbortError'];
   t.deepEqual(JSON.parse(stdout), { ends, texts: 1, claimed: 1 });
 });
+
+test('a Node that may load no addon: importing works, and the first call says why', (t) => {
+  const { stdout, stderr } = runScript(
+    "try { sys.gettid(); } catch ({ code, message }) { process.stdout.write(code + ': ' + message); }",
+    ['--no-addons'],
+  );
+  t.is(stderr, '');
+  t.regex(stdout, /^ERR_ADDON_MISSING: closewait\.node could not be loaded \(.*\): .*--no-addons/);
+  t.notRegex(stdout, /npm/);
+});
