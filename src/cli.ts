@@ -162,7 +162,7 @@ async function main(argv: string[]): Promise<number> {
     .command('explain')
     .argument(
       '[name]',
-      'a state, spelled as by netstat or ss, or a scenario; none is the state diagram',
+      'a state, spelled as by netstat or ss, a cause, or a scenario; none is the state diagram',
     )
     .description(
       'say what a state means, who must act and what leads out, or what a scenario shows',

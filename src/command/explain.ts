@@ -15,7 +15,7 @@ import type { TcpStateName } from '../tcp/states.js';
 import { AS_EXPECTED, type Io, Usage } from './command.js';
 import { suggestion } from './nearest.js';
 
-/** `closewait explain`: a state, a scenario, or both where they have the same name; without a name the state diagram. */
+/** `closewait explain`: a state, by its own name or that of a cause, a scenario, or both where they have the same name; without a name the state diagram. */
 export function explain(
   name: string | undefined,
   { json }: { json?: true },
@@ -26,14 +26,18 @@ export function explain(
     out(json ? formatJson({ transitions }) : formatTransitions(transitions));
     return AS_EXPECTED;
   }
-  const state = stateNamed(name);
   const scenario = scenarioNamed(name);
+  // A cause, as `diagnose` names it, is explained with the state that it keeps a socket in.
+  const state = stateNamed(name) ?? (scenario ? undefined : stateNamed(stateOfCause(name) ?? ''));
   if (state === undefined && scenario === undefined) {
-    const filters = Object.values(explanations).flatMap(({ filter }) => filter ?? []);
-    const names = [...catalogue.map((each) => each.name), ...Object.keys(explanations), ...filters];
+    const others = Object.values(explanations).flatMap(({ filter = [], causes }) => [
+      ...causes,
+      ...[filter].flat(),
+    ]);
+    const names = [...catalogue.map((each) => each.name), ...Object.keys(explanations), ...others];
     const near = suggestion(name, names);
     throw new Usage(
-      `no state or scenario "${name}"${near}; \`closewait list\` shows the scenarios`,
+      `no state, scenario or cause "${name}"${near}; \`closewait list\` shows the scenarios`,
     );
   }
   if (json) {
@@ -46,6 +50,13 @@ export function explain(
   ];
   out(parts.join('\n'));
   return AS_EXPECTED;
+}
+
+function stateOfCause(name: string): string | undefined {
+  const [state] = Object.entries(explanations).find(([, { causes }]) =>
+    causes.some((cause) => cause === name),
+  ) ?? [undefined];
+  return state;
 }
 
 function stateNamed(name: string): ExplainedState | undefined {

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { CannotExpress } from '../driver/role.js';
 import { withEveryActAwaited } from '../experiment/awaited.js';
@@ -55,7 +55,21 @@ function isUnknownExtension(error: unknown): boolean {
 
 function notLoaded(file: string, error: unknown): Usage {
   const where = error instanceof Error ? placeIn(error.stack, resolve(file)) : undefined;
-  return new Usage(`${file} cannot be loaded: ${error}${where ? ` (${where})` : ''}`);
+  const remedy = isModuleInCommonJs(file, error)
+    ? `; to the nearest package.json it is CommonJS: \`npm pkg set type=module\`, or name it .m${file.slice(-2)}`
+    : '';
+  return new Usage(`${file} cannot be loaded: ${error}${where ? ` (${where})` : ''}${remedy}`);
+}
+
+/** npm writes "type": "commonjs" into each new package.json, and Node then knows no `import` and `export`. */
+function isModuleInCommonJs(file: string, error: unknown): boolean {
+  if (!(error instanceof SyntaxError && /\b(?:im|ex)port\b/.test(error.message))) return false;
+  if (!/\.[jt]s$/.test(file)) return false;
+  for (let folder = dirname(resolve(file)); ; folder = dirname(folder)) {
+    const manifest = join(folder, 'package.json');
+    if (existsSync(manifest)) return /"type":\s*"commonjs"/.test(readFileSync(manifest, 'utf8'));
+    if (folder === dirname(folder)) return false;
+  }
 }
 
 interface Tsx {

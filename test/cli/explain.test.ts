@@ -72,6 +72,19 @@ test('a name of both: the state, then the scenario', (t) => {
   t.is(scenario.name, 'close-wait');
 });
 
+test('a cause, as diagnose names it: the state that it keeps a socket in', (t) => {
+  for (const [cause, state] of [
+    ['not-closed', 'CLOSE_WAIT'],
+    ['ghost', 'CLOSE'],
+    ['peer-never-closes', 'FIN_WAIT2'],
+  ] as const) {
+    const { code, stdout } = closewait('explain', cause);
+    t.is(code, 0);
+    t.true(stdout.startsWith(`${state}\n`), stdout);
+    t.regex(stdout, new RegExp(`^(?:causes)? +${cause}: `, 'm'));
+  }
+});
+
 test('a scenario: title, source, path, drivers and what it takes', (t) => {
   const { code, stdout } = closewait('explain', 'fin-wait2-expiry');
   t.is(code, 0);
@@ -108,9 +121,12 @@ test('no name: the whole diagram, and which scenarios cross which edge', (t) => 
 });
 
 for (const { name, says } of [
-  { name: 'closd', says: /no state or scenario "closd" \(did you mean CLOSE\?\)/ },
+  { name: 'closd', says: /no state, scenario or cause "closd" \(did you mean CLOSE\?\)/ },
   { name: 'fin-wait2-expire', says: /\(did you mean fin-wait2-expiry\?\)/ },
-  { name: 'constantinople', says: /no state or scenario "constantinople"; `closewait list`/ },
+  {
+    name: 'constantinople',
+    says: /no state, scenario or cause "constantinople"; `closewait list`/,
+  },
 ]) {
   test(`usage: ${name}: exit 2, said on stderr`, (t) => {
     const { code, stdout, stderr } = closewait('explain', name);
