@@ -263,6 +263,11 @@ export class Finding implements SocketReport, SocketFacts {
       advice: this.advice,
     };
   }
+
+  /** Printed, too, it is its fields. */
+  [Symbol.for('nodejs.util.inspect.custom')](): SocketReport {
+    return this.toJSON();
+  }
 }
 
 function isThere(this: Surroundings, { pid }: HeldBy): boolean {

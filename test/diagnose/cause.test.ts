@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import * as sys from '../../src/syscall/sys.js';
@@ -86,6 +87,9 @@ test('a descriptor held twice by one process: shared-fd, both copies named', asy
     sockets[0]?.holders.map((each) => each.fd),
     [fd, copy].sort((a, b) => a - b),
   );
+  const shown = inspect(sockets[0]);
+  for (const part of [/cause: 'shared-fd'/, /state: 'CLOSE_WAIT'/, /advice: /])
+    t.regex(shown, part);
 });
 
 test('sockets that were never connected are no ghosts', async (t) => {
