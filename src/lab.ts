@@ -1,6 +1,29 @@
 // The second public door: what a scenario needs to be run, and what can watch it. Re-exports only.
 
-export type { ClientRole, DriverName, End, Role, ServerRole } from './driver/role.js';
+export type {
+  HttpAnswer,
+  HttpRequest,
+  NodeClientSide,
+  NodeConnectOptions,
+  NodeListenOptions,
+  NodeServerSide,
+  NodeSide,
+  Reading,
+  ServerCall,
+  SocketCall,
+} from './driver/node-side.js';
+export type {
+  ActingProgram,
+  AppEvent,
+  ClientRole,
+  Direction,
+  DriverName,
+  Duplicate,
+  End,
+  ListenOptions,
+  Role,
+  ServerRole,
+} from './driver/role.js';
 export type { Command } from './driver/running.js';
 export type {
   DepartureEvent,
@@ -42,7 +65,13 @@ export {
   type Subject,
   spin,
 } from './observer/polling.js';
-export { type Holder, type Holders, holdersOf } from './observer/process.js';
+export {
+  type BlockedCall,
+  type Holder,
+  type Holders,
+  holdersOf,
+  type Thread,
+} from './observer/process.js';
 export {
   type TraceEvent,
   type TracepointAvailability,
@@ -54,8 +83,16 @@ export type { Scenario, Stage } from './scenario/scenario.js';
 export type { SegmentBody } from './tcp/control-block.js';
 export type { PacketFilter } from './tcp/packet-filter.js';
 export type { RingSize, StampSource } from './tcp/packet-ring.js';
-export type { Segment } from './tcp/segment.js';
-export type { EnterRecord, ExitRecord, TraceRecord } from './tcp/tracepoint.js';
+export type { Segment, TcpOption } from './tcp/segment.js';
+export type {
+  EnterRecord,
+  ExitRecord,
+  ReceiveResetRecord,
+  RetransmitRecord,
+  SendResetRecord,
+  StateRecord,
+  TraceRecord,
+} from './tcp/tracepoint.js';
 export type { Fault, Hit, Match } from './world/fault.js';
 export type { Addresses, Host, Place } from './world/host.js';
 export type { Link } from './world/link.js';

@@ -70,11 +70,13 @@ export interface NodeSide {
   hears(event: string): Promise<void>;
   /** Stops the event loop, which waits in read(2) from then on: until `unblock`, or anything else that is asked of it. */
   block(): Promise<void>;
+  /** Lets the event loop go on. */
   unblock(): Promise<void>;
 }
 
 /** A server that is a Node program. */
 export interface NodeServerSide extends NodeSide {
+  /** Listens in place of `server.listen()`; gives the address to connect to. */
   listen(options?: NodeListenOptions): Promise<Endpoint>;
   /** Has the request answered that waits. */
   answer(): Promise<void>;
@@ -84,6 +86,7 @@ export interface NodeServerSide extends NodeSide {
 
 /** A client that is a Node program. */
 export interface NodeClientSide extends NodeSide {
+  /** Connects in place of `client.connect()`. */
   connect(to: Endpoint, options?: NodeConnectOptions): Promise<void>;
   /** Sends a request, and returns when it has a socket that is connected. */
   request(to: Endpoint, request?: Partial<HttpRequest>): Promise<void>;

@@ -16,6 +16,7 @@ export type Direction = 'SHUT_RD' | 'SHUT_WR' | 'SHUT_RDWR';
 
 /** Another descriptor of a socket. */
 export interface Duplicate {
+  /** Closes it; the others stay. */
   close(): Promise<void>;
 }
 

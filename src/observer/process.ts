@@ -49,6 +49,7 @@ export interface BlockedCall {
   readonly args: readonly bigint[];
 }
 
+/** What a thread of a process is doing. */
 export interface Thread {
   readonly tid: number;
   readonly comm: string;

@@ -16,9 +16,9 @@ test.before(async () => {
 });
 
 const PROGRAM = `
-  import { type Endpoint, snapshot, type SocketTable, tcpInfo, type TcpState } from 'closewait';
+  import { type Cause, type Endpoint, snapshot, type SocketTable, tcpInfo, type TcpState } from 'closewait';
   import { guardEach, SocketLeakError } from 'closewait/guard';
-  import { type ClientRole, Network, run, type RunRecord } from 'closewait/lab';
+  import { type ClientRole, Network, type NodeServerSide, run, type RunRecord } from 'closewait/lab';
   import 'closewait/register';
   import type { Scenario } from 'closewait/scenario';
   import * as sys from 'closewait/syscall';
@@ -34,8 +34,10 @@ const PROGRAM = `
   sys.bind(fd, '127.0.0.1');
   const recorded = async (scenario: Scenario): Promise<RunRecord> =>
     (await run(scenario, { driver: 'raw', world: 'namespace' })).record;
+  const mine: Cause = 'not-closed';
+  const halfOpen = (node: NodeServerSide) => node.listen({ allowHalfOpen: true });
   const leave = (client: ClientRole): Promise<void> => client.close();
-  export { accepted, guardEach, leave, Network, port, recorded, SocketLeakError, state, table };
+  export { accepted, guardEach, halfOpen, leave, mine, Network, port, recorded, SocketLeakError, state, table };
 `;
 
 const consumers = [
