@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // argv, exit codes, stdout. What a command needs is imported when it runs: `--help` should not wait for the rest.
 
-import { readFileSync } from 'node:fs';
+import { fstatSync, readFileSync, writeSync } from 'node:fs';
 import { styleText } from 'node:util';
 import type { Io } from './command/command.js';
 import { CANNOT_RUN, CannotRun, USAGE, Usage } from './command/command.js';
@@ -36,8 +36,27 @@ function status(line: string): void {
   shown = line;
 }
 
+const STDOUT = 1;
+
+function unwritable(error: NodeJS.ErrnoException): never {
+  // A reader that has seen enough (`| head`) is no error.
+  if (error.code === 'EPIPE') process.exit(0);
+  chatter(`standard output: ${error.message}`);
+  process.exit(CANNOT_RUN);
+}
+
+/** Node takes for whole what a file has taken a part of, as one on a full disk does: the rest would be lost, and nothing said. */
+function writeWhole(text: string | Uint8Array): void {
+  let rest = Buffer.from(text);
+  try {
+    while (rest.length > 0) rest = rest.subarray(writeSync(STDOUT, rest));
+  } catch (error) {
+    unwritable(error as NodeJS.ErrnoException);
+  }
+}
+
 const io: Io = {
-  out: (text) => process.stdout.write(text),
+  out: fstatSync(STDOUT).isFile() ? writeWhole : (text) => process.stdout.write(text),
   chatter,
   status: process.stderr.isTTY ? status : undefined,
   endSoon,
@@ -74,7 +93,7 @@ is waited for, 5 s each, and the states of both ends and who resets are held aga
 /** The two programs have the command line of the C programs: nothing may come between. */
 async function programCommand(name: 'server' | 'client', argv: string[]): Promise<number> {
   if (argv.includes('--help') || argv.includes('-h')) {
-    process.stdout.write(PROGRAM_HELP[name]);
+    io.out(PROGRAM_HELP[name]);
     return 0;
   }
   // What ps, netstat and ss show: not one of many a node.
@@ -106,6 +125,7 @@ async function main(argv: string[]): Promise<number> {
   const program = new Command('closewait')
     .description('A lab for the life and death of TCP connections, on the real Linux kernel.')
     .version(version(), '-V, --version', 'print the version')
+    .configureOutput({ writeOut: io.out })
     .exitOverride()
     .showHelpAfterError('(--help shows what there is)')
     .addHelpText(
@@ -280,10 +300,5 @@ function explain(thrown: unknown): number {
   throw error;
 }
 
-// A reader that has seen enough (`| head`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  chatter(`standard output: ${error.message}`);
-  process.exit(CANNOT_RUN);
-});
+process.stdout.on('error', unwritable);
 process.exitCode = await main(process.argv.slice(2)).catch(explain);

@@ -1,7 +1,9 @@
 /** A kernel that has not what it takes, or no room: seccomp refuses the call, and this is what a user is told. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { diagnose } from '../../src/index.js';
 import { syscallName } from '../../src/syscall/sys.js';
@@ -157,6 +159,16 @@ testUnless(
     t.regex(ended.stdout, /^reproduced close-wait/m);
   },
 );
+
+test('a document of which there is room for a part is no success', (t) => {
+  const file = join(scratch(t), 'list.json');
+  // What is left of a full disk; without the signal it would send a write beyond it fails.
+  const little = 'trap "" XFSZ; ulimit -f 1; file=$1; shift; "$@" >"$file"';
+  const ended = finished(['sh', '-c', little, 'sh', file, process.execPath, CLI, 'list', '--json']);
+  t.is(ended.stderr, 'closewait: standard output: EFBIG: file too large, write\n');
+  t.is(ended.code, 3);
+  t.true(statSync(file).size > 0);
+});
 
 test('a full disk under stdout is named', (t) => {
   const ended = finished(['sh', '-c', '"$@" >/dev/full', 'sh', process.execPath, CLI, 'list']);
