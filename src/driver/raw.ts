@@ -72,10 +72,16 @@ abstract class RawEnd implements Role {
     this.fds = fds;
   }
 
-  /** The connection's descriptor. */
+  /** The connection's descriptor. Throws where there is none: to a story that says more than EBADF. */
   protected get fd(): number {
-    return this.socket.fd;
+    const { fd } = this.socket;
+    if (fd < 0)
+      throw new Error(`the ${this.end} has no connection: ${this.lacks}, or has closed it`);
+    return fd;
   }
+
+  /** How it comes that there is no connection. */
+  protected abstract readonly lacks: string;
 
   /** What a call that may block takes besides its arguments. */
   protected get options(): [] | [sys.CallOptions] {
@@ -88,11 +94,13 @@ abstract class RawEnd implements Role {
   }
 
   withDescriptor<T>(look: (fd: number) => T): T | undefined {
-    return this.fd < 0 ? undefined : look(this.fd);
+    const { fd } = this.socket;
+    return fd < 0 ? undefined : look(fd);
   }
 
   send(data: string | Uint8Array): Promise<number> {
-    return pending(this.actor.write(this.fd, data, ...this.options));
+    const send = async () => await this.actor.write(this.fd, data, ...this.options);
+    return pending(send());
   }
 
   async fill(): Promise<number> {
@@ -173,13 +181,13 @@ abstract class RawEnd implements Role {
   }
 
   async bind(port: number): Promise<void> {
-    if (this.fd < 0) await this.open();
+    if (this.socket.fd < 0) await this.open();
     await this.actor.bind(this.fd, { address: this.setting.address, port });
   }
 
   connect(to: Endpoint): Promise<void> {
     const connect = async (): Promise<void> => {
-      if (this.fd < 0) await this.open();
+      if (this.socket.fd < 0) await this.open();
       await this.actor.connect(this.fd, to, ...this.options);
     };
     return pending(connect());
@@ -238,9 +246,15 @@ abstract class RawEnd implements Role {
 
 class RawServer extends RawEnd implements ServerRole {
   readonly end = 'server';
+  protected readonly lacks = 'it has accepted none';
   address: Endpoint | undefined;
   onListen: Cast['onListen'] = async () => {};
-  #listener = -1;
+  #socket = -1;
+
+  get #listener(): number {
+    if (this.#socket < 0) throw new Error('the server does not listen');
+    return this.#socket;
+  }
 
   async listen(options: ListenOptions = {}): Promise<Endpoint> {
     const { port = 0, backlog = BACKLOG, reuseAddress = false, fastOpen } = options;
@@ -256,7 +270,7 @@ class RawServer extends RawEnd implements ServerRole {
       this.fds.close(listener);
       throw error;
     }
-    this.#listener = listener;
+    this.#socket = listener;
     this.address = sys.getsockname(listener);
     await this.onListen(this.address);
     return this.address;
@@ -270,14 +284,15 @@ class RawServer extends RawEnd implements ServerRole {
 
   async stopListening(): Promise<void> {
     await this.actor.close(this.fds.release(this.#listener));
-    this.#listener = -1;
+    this.#socket = -1;
   }
 
   accept(): Promise<void> {
-    const accepting = this.actor.accept(this.#listener, ...this.options).then(({ fd }) => {
+    const accept = async (): Promise<void> => {
+      const { fd } = await this.actor.accept(this.#listener, ...this.options);
       this.socket.fd = this.fds.own(fd);
-    });
-    return pending(accepting);
+    };
+    return pending(accept());
   }
 
   async echo(): Promise<void> {
@@ -292,23 +307,24 @@ class RawServer extends RawEnd implements ServerRole {
       this.fds,
     );
     other.address = this.address;
-    other.#listener = this.#listener;
+    other.#socket = this.#socket;
     return other;
   }
 
   async thread(): Promise<this> {
     const other = new RawServer(await this.startThread(), this.setting, this.socket, this.fds);
     other.address = this.address;
-    other.#listener = this.#listener;
+    other.#socket = this.#socket;
     return other as this;
   }
 }
 
 class RawClient extends RawEnd implements ClientRole {
   readonly end = 'client';
+  protected readonly lacks = 'it has opened none';
 
   async fastOpen(to: Endpoint, data: string): Promise<number> {
-    if (this.fd < 0) await this.open();
+    if (this.socket.fd < 0) await this.open();
     const bytes = new TextEncoder().encode(data);
     return await this.actor.sendto(this.fd, bytes, sys.MSG_FASTOPEN, to);
   }

@@ -34,6 +34,25 @@ test('a conversation: what is sent is echoed, the end is read, both close', asyn
   t.is(stateOf(server), undefined);
 });
 
+test('what is asked of a connection that is not there', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castRaw(world);
+  const { server, client } = cast;
+  const none = { message: 'the client has no connection: it has opened none, or has closed it' };
+  await t.throwsAsync(client.send('early'), none);
+  await t.throwsAsync(client.close(), none);
+  await t.throwsAsync(server.accept(), { message: 'the server does not listen' });
+  await client.connect(await server.listen());
+  const unaccepted = { message: /^the server has no connection: it has accepted none, / };
+  await t.throwsAsync(server.receive(), unaccepted);
+  await t.throwsAsync(server.readEnd(), unaccepted);
+  await server.accept();
+  await client.close();
+  await t.throwsAsync(client.send('late'), none);
+  await server.stopListening();
+  await t.throwsAsync(server.stopListening(), { message: 'the server does not listen' });
+});
+
 test('readEnd() does not take data for the end', async (t) => {
   await using world = await World.open('host');
   await using cast = await castRaw(world);
