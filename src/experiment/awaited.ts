@@ -19,6 +19,12 @@ class Act<T> extends Promise<T> {
   }
 }
 
+/** The same error, whose stack goes on with that of who asked: an actor's comes out of no call of this thread's. */
+function withCallers(error: unknown, { stack = '' }: Error): unknown {
+  if (error instanceof Error) error.stack += stack.slice(stack.indexOf('\n'));
+  return error;
+}
+
 /** A story's acts, by name. */
 class Acts {
   readonly #all: [what: string, act: Act<unknown>][] = [];
@@ -32,15 +38,18 @@ class Acts {
         if (parts.includes(String(key))) return this.watch(value as object, what);
         if (typeof value !== 'function' || typeof key === 'symbol') return value;
         return (...args: unknown[]) => {
+          const asked = new Error();
           const result: unknown = value.apply(target, args);
-          return result instanceof Promise ? this.#act(`${what}()`, result) : result;
+          return result instanceof Promise ? this.#act(`${what}()`, result, asked) : result;
         };
       },
     });
   }
 
-  #act(what: string, promise: Promise<unknown>): Act<unknown> {
-    const act = new Act<unknown>((resolve, reject) => promise.then(resolve, reject));
+  #act(what: string, promise: Promise<unknown>, asked: Error): Act<unknown> {
+    const act = new Act<unknown>((resolve, reject) =>
+      promise.then(resolve, (error) => reject(withCallers(error, asked))),
+    );
     // Its failure is told by `forgotten`, not by the process.
     Promise.prototype.then.call(act, undefined, () => {});
     this.#all.push([what, act]);
