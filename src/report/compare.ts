@@ -20,6 +20,8 @@ export interface CompareFormat {
 const NARROWEST = 60;
 const NAME_WIDTH = 24;
 const GAP = 2;
+/** Of a column: so many that they are narrower make the line longer. */
+const LEAST = 8;
 
 /**
  * Facts side by side, a column for each run. What the runs have in common is said once. Where they differ a list has a
@@ -30,7 +32,7 @@ export function formatComparison(
   { paint, width }: CompareFormat,
 ): string {
   const room = Math.max(NARROWEST, width) - 2;
-  const column = Math.floor((room - NAME_WIDTH) / labels.length) - GAP;
+  const column = Math.max(LEAST, Math.floor((room - NAME_WIDTH) / labels.length) - GAP);
   const line = (mark: string, what: string, cells: readonly string[]): string => {
     const columns = [wrapped(what, NAME_WIDTH), ...cells.map((cell) => wrapped(cell, column))];
     const height = Math.max(...columns.map(({ length }) => length));

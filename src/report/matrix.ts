@@ -18,6 +18,8 @@ export interface MatrixFormat {
 const NARROWEST = 60;
 const NAME_WIDTH = 24;
 const GAP = 2;
+/** Of a column: so many that they are narrower make the line longer. */
+const LEAST = 2;
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 /**
@@ -34,7 +36,7 @@ export function formatMatrix(
     NAME_WIDTH,
     ...rows.map(({ what, detail }) => nameOf(what, detail).length),
   );
-  const column = Math.floor((room - 2 - names) / labels.length) - GAP;
+  const column = Math.max(LEAST, Math.floor((room - 2 - names) / labels.length) - GAP);
   const line = (mark: string, name: string, cells: readonly string[]): string =>
     `${mark} ${[name.padEnd(names), ...cells.map((cell) => cut(cell, column).padEnd(column))].join(' '.repeat(GAP))}`.trimEnd();
   const lines = [paint('bold', line(' ', '', labels))];

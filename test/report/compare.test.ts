@@ -89,3 +89,13 @@ test('no line is wider than asked for, from 60 columns on', (t) => {
     for (const line of text.split('\n')) t.true(line.length <= Math.max(60, width), line);
   }
 });
+
+test('more columns than a line has room for make the line longer', (t) => {
+  const labels = Array.from({ length: 40 }, (_, i) => `node ${i}`);
+  const facts = labels.map((label) => new Map<string, unknown>([['verdict', label]]));
+  const text = formatComparison(
+    { labels, names: ['verdict'], facts, differing: new Set(['verdict']) },
+    { paint: plain, width: 80 },
+  );
+  for (const label of labels) t.true(text.includes(label), label);
+});
