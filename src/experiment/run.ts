@@ -13,6 +13,7 @@ import {
 } from '../driver/role.js';
 import { type Command, NotReady } from '../driver/running.js';
 import { witness } from '../driver/witness.js';
+import { codeOf } from '../observer/proc.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { hasIpv6 } from '../world/interfaces.js';
 import { privilege, type WorldKind } from '../world/world.js';
@@ -237,10 +238,6 @@ function whyNot(
 /** Whether the machine had too little for the lab itself: that says nothing of the scenario. */
 const isShortage = (error: unknown): boolean =>
   ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS', 'ENOSPC', 'EAGAIN'].includes(codeOf(error));
-
-/** '' where there is none. */
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error ? String(error.code) : '';
 
 /** What a run has shown, and why it is not what it should be. */
 function judge(

@@ -190,7 +190,7 @@ function socketText(socket: SocketReport): string {
 }
 
 /** Where a socket comes from, by the process's own record. */
-export function sourceText(source: Source): string {
+function sourceText(source: Source): string {
   const { kind, file, line, allowHalfOpen, paused, flowing, lastEvents } = source;
   const how = kind === 'client' ? 'connected' : 'accepted by the server that listens';
   const place = file === null ? 'a place unknown' : `${file}:${line}`;

@@ -2,6 +2,7 @@ import type { Scenario } from '../scenario/scenario.js';
 import type { DiagramEdge } from '../tcp/diagram.js';
 import { causeMeanings, type Explanation } from '../tcp/explanations.js';
 import type { TcpStateName } from '../tcp/states.js';
+import { wrapped } from './cell.js';
 import { formatDiagram } from './diagram.js';
 import type { Paint } from './terminal.js';
 
@@ -43,7 +44,7 @@ export function formatState(state: ExplainedState, paint: Paint, columns: number
   const also = others.slice(0, MOST_NAMES).join(', ') + (more > 0 ? ` and ${more} more` : '');
   return text([
     paint('bold', state.state),
-    ...wrap(state.meaning, columns),
+    ...wrapped(state.meaning, columns),
     '',
     ...line('who must act', state.actor),
     ...line('way out', state.wayOut),
@@ -64,7 +65,7 @@ export function formatScenario(scenario: ExplainedScenario, paint: Paint, column
   const paths = Object.entries(scenario.path);
   return text([
     `${paint('bold', scenario.name)}: ${scenario.title}`,
-    ...wrap(scenario.summary, columns),
+    ...wrapped(scenario.summary, columns),
     '',
     ...paths.flatMap(([end, path]) => line(end, path.join(' > '))),
     ...line('source', scenario.source),
@@ -83,7 +84,7 @@ export function formatTransitions(transitions: readonly ExplainedTransition[]): 
 const text = (lines: readonly string[]): string => `${lines.join('\n')}\n`;
 
 function labelled(label: string, value: string, paint: Paint, columns: number): string[] {
-  const [first = '', ...rest] = wrap(value, columns - LABEL_WIDTH);
+  const [first = '', ...rest] = wrapped(value, Math.max(columns - LABEL_WIDTH, LABEL_WIDTH));
   const margin = ' '.repeat(LABEL_WIDTH);
   // Padded first: a colour's escapes have no width on the terminal.
   return [
@@ -93,13 +94,3 @@ function labelled(label: string, value: string, paint: Paint, columns: number): 
 }
 
 /** Lines of whole words. */
-function wrap(value: string, columns: number): string[] {
-  const lines: string[] = [];
-  for (const word of value.split(' ')) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= columns) {
-      lines[lines.length - 1] = `${last} ${word}`;
-    } else lines.push(word);
-  }
-  return lines;
-}
