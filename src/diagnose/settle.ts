@@ -49,8 +49,8 @@ function silentMsOf(suspect: Suspect): number | undefined {
 const STEPS = 2;
 
 /**
- * Tells what stays from what a working program is about to close. A suspect whose age is not certainly `settleMs` is looked
- * at again until it is, or until all such have moved on.
+ * Tells what stays from what a working program is about to close. A suspect that has not certainly stood still for `settleMs`
+ * is looked at again until it has, or until all such have moved on.
  */
 export async function settle(
   first: readonly Suspect[],
@@ -61,10 +61,10 @@ export async function settle(
   const young: Suspect[] = [];
   let youngest = settleMs;
   for (const suspect of first) {
-    const ageMs = mayBeLeak(suspect) ? ageMsOf(suspect) : settleMs;
-    if (ageMs >= settleMs) continue;
+    const stoodMs = mayBeLeak(suspect) ? stoodMsOf(suspect) : settleMs;
+    if (stoodMs >= settleMs) continue;
     young.push(suspect);
-    youngest = Math.min(youngest, ageMs);
+    youngest = Math.min(youngest, stoodMs);
   }
   const asSeen = (suspect: Suspect): Watched => ({ suspect, watchedMs: 0, sentBytes: 0 });
   if (young.length === 0) return { watched: first.map(asSeen), passing: 0 };
@@ -93,6 +93,13 @@ export async function settle(
 /** Unanswered FINs are none, and their age is not known. */
 function mayBeLeak({ state }: Suspect): boolean {
   return state === 'CLOSE_WAIT' || state === 'FIN_WAIT2' || state === 'CLOSE';
+}
+
+/** For how long at least nothing has happened to it. Whoever reads what is there, slowly, leaves no trace but a shorter Recv-Q. */
+function stoodMsOf(suspect: Suspect): number {
+  const { state, recvQ, inode } = suspect;
+  const fin = state === 'CLOSE_WAIT' ? 1 : 0;
+  return inode !== 0 && recvQ > fin ? 0 : ageMsOf(suspect);
 }
 
 /** Whether something happened to a socket besides sending. */

@@ -1,8 +1,12 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { diagnose } from '../../src/diagnose/diagnose.js';
+import { tcpInfo } from '../../src/observer/tcp-info.js';
+import * as sys from '../../src/syscall/sys.js';
 import { Program } from '../driver/programs.js';
-import { test } from '../fixture/descriptors.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
+import { connected } from '../fixture/sockets.js';
+import { until } from '../fixture/until.js';
 
 const SERVER = `
 const server = require('node:net').createServer((socket) => {
@@ -73,4 +77,29 @@ test('a connection at work in CLOSE_WAIT, sending in pieces: still-sending, no l
   } finally {
     client.destroy();
   }
+});
+
+test('a slow reader, long after the FIN has come: no leak', async (t) => {
+  const owned = ownedBy(t);
+  const { client, server } = connected(owned);
+  sys.write(client, new Uint8Array(50_000));
+  owned.close(client);
+  await until(
+    () => (tcpInfo(server).lastAckRecvMs ?? 0) > 250,
+    () => JSON.stringify(tcpInfo(server)),
+  );
+  const buffer = new Uint8Array(100);
+  const reader = setInterval(() => sys.read(server, buffer), 20);
+  try {
+    const { sockets, counts } = await diagnose({ pids: [process.pid], settleMs: 200 });
+    t.deepEqual(
+      sockets.map(({ evidence }) => evidence),
+      [],
+    );
+    t.is(counts.passing, 1);
+  } finally {
+    clearInterval(reader);
+  }
+  const { sockets } = await diagnose({ pids: [process.pid], settleMs: 200 });
+  t.like(sockets, [{ cause: 'eof-unread', state: 'CLOSE_WAIT' }]);
 });

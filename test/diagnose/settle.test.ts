@@ -39,6 +39,24 @@ test('old enough: one look', async (t) => {
   t.is(passing, 0);
 });
 
+for (const [what, suspect] of [
+  ['data and the FIN', { ...old, recvQ: 5000 }],
+  ['data, and no FIN yet', { ...old, state: 'FIN_WAIT2', recvQ: 1 }],
+] as const) {
+  test(`old, with ${what} unread: left unless somebody reads, however slowly`, async (t) => {
+    const slowly = { ...suspect, recvQ: suspect.recvQ - 1 };
+    t.like(await settle([suspect], () => [slowly], { settleMs: 40 }), { watched: [], passing: 1 });
+    const { watched } = await settle([suspect], () => [suspect], { settleMs: 40 });
+    t.is(watched.length, 1);
+    t.true((watched[0]?.watchedMs ?? 0) >= 40);
+  });
+}
+
+test('old, with nothing but the FIN unread: one look', async (t) => {
+  const { watched } = await settle([{ ...old, recvQ: 1 }], never, { settleMs: 40 });
+  t.is(watched.length, 1);
+});
+
 test('an unanswered FIN is no reason to look again', async (t) => {
   const fin: Suspect = { ...base, state: 'LAST_ACK', inode: 0 };
   t.is((await settle([fin], never, { settleMs: 40 })).watched.length, 1);
