@@ -14,14 +14,14 @@ type Columns = Pick<SocketTable, 'state' | 'recvQ' | 'sendQ' | 'inode' | 'timer'
 
 /**
  * The kind of the socket in a row: one number for all that decides on its cause. Thousands of sockets are of few kinds, so
- * that causes need not be found for each.
+ * that causes need not be found for each. What was `sent` meanwhile counts as what still has to be.
  */
-export function kindAt(columns: Columns, row: number, shared: boolean): number {
+export function kindAt(columns: Columns, row: number, shared: boolean, sent = false): number {
   const { state, recvQ, sendQ, inode, timer, retransmits } = columns;
   return (
     ((state[row] as number) & 0xf) |
     (recvQ[row] === 0 ? 0 : RECV_Q) |
-    (sendQ[row] === 0 ? 0 : SEND_Q) |
+    (sendQ[row] === 0 && !sent ? 0 : SEND_Q) |
     (inode[row] === 0 ? NO_INODE : 0) |
     (retransmits[row] === 0 ? 0 : RETRANSMITS) |
     (shared ? SHARED : 0) |

@@ -13,9 +13,9 @@ export interface GroupTick {
   /** The local port if one listens there: they came in by it. Null for connections that the process has made. */
   readonly listener: number | null;
   readonly sockets: number;
-  /** Those among them that an earlier look had seen as well. */
+  /** Those among them that the look before had seen as they are, nothing read or sent since. */
   readonly standing: number;
-  /** For how long the first of them has been seen. */
+  /** For how long the first of them has been seen as it is. */
   readonly oldestMs: number;
   /** Null before the third look. */
   readonly perMinute: number | null;
@@ -41,7 +41,7 @@ export interface Tick {
   /** Since the watch began. */
   readonly elapsedMs: number;
   readonly sockets: number;
-  /** Sockets whose cause is a leak and that an earlier look had seen as well. */
+  /** Sockets whose cause is a leak and that the look before had seen as they are. */
   readonly leaks: number;
   /** The fastest growing first, then the largest. */
   readonly groups: readonly GroupTick[];

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
 import { codeOf, isGone, numbersIn, parseStat, unlessGone } from '../observer/proc.js';
 import { SockDiag } from '../observer/sock-diag.js';
-import type { Endpoint } from '../tcp/address.js';
 import type { SocketRow, SocketTable } from '../tcp/socket-table.js';
 import { Census, commOf, type HeldBy, netnsOf } from './census.js';
 import { diagnose, iteratorFor, refusal } from './diagnose.js';
@@ -14,38 +13,27 @@ import { checkOptions, type DiagnoseOptions } from './options.js';
 import { openSockDiagOf } from './socket-diag.js';
 import { fullInMs, perMinute, Trend } from './trend.js';
 import { type Ghost, stillHaunting } from './watch-ghosts.js';
+import { firstSeen, type Known, note, UNKNOWN } from './watch-known.js';
 import type { ProcessTick, Tick } from './watch-record.js';
 import { Tally } from './watch-tally.js';
+import { Usage } from './watch-usage.js';
 
 /** What to watch. */
 export type WatchOptions = Pick<DiagnoseOptions, 'pids' | 'ports'>;
 
-/** What part of a core each of the two expensive looks may take: the more it costs the rarer it is. */
+/** What part of a core an expensive look may take: the more it costs the rarer it is. */
 const SHARE = 0.01;
+/** That of the look which tells a half-close in use: it goes on where nothing is new. */
+const USAGE_SHARE = 0.0025;
 const CENSUS_MS = 60_000;
 const GHOSTS_MS = 60_000;
 /** How many ghosts a look asks after. */
 const ASKED = 2000;
 
-/** Instead of a pid: nobody has looked yet, nobody asked for has it. */
-const UNKNOWN = -1;
+/** Instead of a pid: nobody asked for has it. */
 const NOT_THEIRS = -2;
 
 const NO_LISTENERS: readonly Listener[] = [];
-
-/** One socket, from when it was first seen. */
-interface Known {
-  readonly sinceMs: number;
-  /** Whose it is: a pid, 0 if nobody's that can be seen, UNKNOWN or NOT_THEIRS. */
-  owner: number;
-  shared: boolean;
-  /** The last look that saw it. */
-  look: number;
-  /** Its own address, where that was asked for. */
-  local: Endpoint | undefined;
-  /** While it has no descriptor: the listeners of this look that it may have come in by. It is theirs. */
-  listeners: readonly Listener[] | undefined;
-}
 
 /** A namespace at one look. */
 interface View {
@@ -64,8 +52,13 @@ interface View {
 
 /** Something that is done again when its price allows it. */
 class Rarely {
+  readonly #share: number;
   #dueMs = 0;
   #agedMs = 0;
+
+  constructor(share: number) {
+    this.#share = share;
+  }
 
   /** Whether its time has come: the price of the last time is paid off, and there is `need` or it is old. */
   isDue(nowMs: number, need: boolean): boolean {
@@ -74,7 +67,7 @@ class Rarely {
 
   /** Notes what it has cost, in CPU time, and when it has to be renewed at the latest. */
   paid(nowMs: number, cost: NodeJS.CpuUsage, renewMs: number): void {
-    this.#dueMs = nowMs + (cost.user + cost.system) / 1000 / SHARE;
+    this.#dueMs = nowMs + (cost.user + cost.system) / 1000 / this.#share;
     this.#agedMs = nowMs + renewMs;
   }
 }
@@ -85,7 +78,8 @@ class Rarely {
  * Sees: every socket of sock_diag in CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, CLOSING and LAST_ACK at each look; who holds it, and
  * ghosts, when /proc is read again. Blind to: what comes and goes between two looks. Costs: a filtered dump for each look,
  * 1 us a socket; /proc is read when there is a new socket, ghosts are sought once a minute, and each of the two as rarely as
- * makes it 1 % of a core; 4 us for each ghost, of 2000 at a look. Needs: what diagnose() needs.
+ * makes it 1 % of a core; what tells a half-close in use, a fourth of that; 4 us for each ghost, of 2000 at a look. Needs:
+ * what diagnose() needs.
  */
 export class Watch implements Disposable {
   readonly #options: WatchOptions;
@@ -96,8 +90,10 @@ export class Watch implements Disposable {
   readonly #known = new Map<number, Known>();
   readonly #tally = new Tally();
   readonly #fds = new Map<number, Trend>();
-  readonly #census = new Rarely();
-  readonly #haunting = new Rarely();
+  readonly #census = new Rarely(SHARE);
+  readonly #haunting = new Rarely(SHARE);
+  readonly #asking = new Rarely(USAGE_SHARE);
+  readonly #usage = new Usage();
   #ghosts: readonly Ghost[] = [];
   /** Stays loaded once there were very many sockets. */
   #iterator: DescriptorIterator | undefined;
@@ -143,6 +139,7 @@ export class Watch implements Disposable {
     this.#look++;
     if (this.#haunting.isDue(nowMs, false)) await this.#seekGhosts(nowMs);
     else this.#layGhosts();
+    this.#askForUsage(nowMs);
     const views = [...this.#diags].map(([netns, diag]) => this.#view(netns, diag, nowMs));
     if (
       this.#census.isDue(
@@ -169,7 +166,7 @@ export class Watch implements Disposable {
   /** Lists a namespace, and recognizes the sockets that were there before. */
   #view(netns: number, diag: SockDiag, nowMs: number): View {
     const table = diag.snapshot({ states: suspiciousStates });
-    const { inode, cookie, localPort, remotePort } = table;
+    const { inode, cookie, localPort, remotePort, state, recvQ, sendQ } = table;
     const listening = diag.snapshot({ states: ['LISTEN'] });
     const ports = new Set(listening.localPort);
     // Their addresses are made only for who waits at one.
@@ -187,10 +184,12 @@ export class Watch implements Disposable {
       const key = number === 0 ? -Number(cookie[row]) : number;
       let known = this.#known.get(key);
       if (known === undefined) {
-        known = this.#firstSeen(nowMs);
+        known = firstSeen(nowMs);
         this.#known.set(key, known);
       }
       known.look = this.#look;
+      note(known, state[row] as number, recvQ[row] as number, sendQ[row] as number, nowMs);
+      if (this.#usage.has(number)) known.sinceMs = nowMs;
       if (number === 0) {
         known.listeners = NO_LISTENERS;
         if (ports.has(localPort[row] as number)) {
@@ -204,11 +203,6 @@ export class Watch implements Disposable {
     }
     isNew ||= [...queues].some((queue) => !this.#hasMet(queue));
     return { table, rows, ports, listening: listening.inode, queues, isNew };
-  }
-
-  #firstSeen(sinceMs: number): Known {
-    const [owner, shared, look] = [UNKNOWN, false, this.#look];
-    return { sinceMs, owner, shared, look, local: undefined, listeners: undefined };
   }
 
   #hasMet(queue: readonly Listener[]): boolean {
@@ -233,6 +227,14 @@ export class Watch implements Disposable {
       ...(hidden ? ['processes of other users are hidden (/proc is mounted with hidepid)'] : []),
     ];
     this.#census.paid(nowMs, process.cpuUsage(before), CENSUS_MS);
+  }
+
+  #askForUsage(nowMs: number): void {
+    // Two looks are all that `--once` makes.
+    if (this.#look > 2 && !this.#asking.isDue(nowMs, true)) return;
+    const before = process.cpuUsage();
+    this.#usage.look(this.#diags.values());
+    this.#asking.paid(nowMs, process.cpuUsage(before), 0);
   }
 
   async #seekGhosts(nowMs: number): Promise<void> {
@@ -264,7 +266,8 @@ export class Watch implements Disposable {
       const owner = isHeld ? known.owner : (owners.get(listeners) as number);
       if (owner === UNKNOWN) unattributed++;
       if (owner === NOT_THEIRS || (owner === UNKNOWN && this.#pids !== undefined)) continue;
-      const kind = kindAt(columns, row, known.shared && isHeld);
+      const isUsed = this.#usage.has(inode[row] as number);
+      const kind = kindAt(columns, row, known.shared && isHeld, isUsed);
       const cameIn = isHeld ? ports.has(port) : listeners.length > 0;
       this.#tally.add(Math.max(owner, 0), cameIn ? port : 0, kind, nowMs - known.sinceMs);
     }
@@ -274,8 +277,9 @@ export class Watch implements Disposable {
   #countGhost({ inode, holders }: Ghost, nowMs: number): void {
     const owner = this.#ownerOf(holders);
     if (owner === NOT_THEIRS) return;
-    const known = this.#known.get(inode) ?? this.#firstSeen(nowMs);
+    const known = this.#known.get(inode) ?? firstSeen(nowMs);
     known.look = this.#look;
+    note(known, GHOST, 0, 0, nowMs);
     this.#known.set(inode, known);
     this.#tally.add(owner, 0, GHOST, nowMs - known.sinceMs);
   }
