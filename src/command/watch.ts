@@ -2,12 +2,19 @@ import { createServer, type Server } from 'node:http';
 import { isIP } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { optionsFrom } from '../diagnose/options.js';
-import { Watch } from '../diagnose/watch.js';
+import { Watch, type WatchOptions } from '../diagnose/watch.js';
 import type { Tick } from '../diagnose/watch-record.js';
 import { formatNdjson } from '../report/ndjson.js';
 import { formatPrometheus } from '../report/prometheus.js';
 import { formatHeader, formatLines, formatScreen } from '../report/watch.js';
-import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
+import {
+  AS_EXPECTED,
+  CannotRun,
+  EXPECTATION_FAILED,
+  type Io,
+  interruption,
+  Usage,
+} from './command.js';
 
 /** The words of its command line. */
 export interface WatchFlags {
@@ -31,7 +38,7 @@ export async function watch(flags: WatchFlags, io: Io): Promise<number> {
   const address = listen === undefined ? undefined : addressFrom(listen);
   const signal = interruption();
 
-  using eyes = await Watch.open(options);
+  using eyes = await opened(options);
   let last: Tick = await eyes.look();
   await using exporter = address && (await Exporter.start(address, () => last));
   if (exporter) io.chatter(`metrics at ${exporter.url}`);
@@ -52,6 +59,15 @@ export async function watch(flags: WatchFlags, io: Io): Promise<number> {
     show();
   } while (!once && goesOn);
   return last.leaks > 0 ? EXPECTATION_FAILED : AS_EXPECTED;
+}
+
+async function opened(options: WatchOptions): Promise<Watch> {
+  try {
+    return await Watch.open(options);
+  } catch (error) {
+    // A number that no process has.
+    throw error instanceof RangeError ? new CannotRun(error.message) : error;
+  }
 }
 
 function shown(tick: Tick, { paint, columns, rows }: Io, json: true | undefined): string {

@@ -5,6 +5,7 @@ import { type EpollInstances, isEventpoll } from '../observer/epoll.js';
 import {
   codeOf,
   isGone,
+  livingThreadOf,
   numbersIn,
   ProcessDirectory,
   parseStat,
@@ -95,6 +96,12 @@ export class Census {
       if (isGone(code) || code === 'EACCES' || code === 'EPERM') return false;
       throw error;
     }
+  }
+
+  /** The thread of a process that has its descriptors: the first, unless that has ended and another goes on. */
+  threadOf(pid: number): number {
+    const [, tid] = this.#households.get(pid)?.task.split('/') ?? [];
+    return tid === undefined ? pid : Number(tid);
   }
 
   /** The epoll instances of a process that holds sockets. */
@@ -258,7 +265,17 @@ export function namespacesHeldBy(pids: Iterable<number>): Map<number, string> {
 
 /** The network namespace of a process, as the inode number that ls -i and lsns show. Throws Node's own error. */
 export function netnsOf(pid: number | 'self'): number {
-  return statSync(`/proc/${pid}/ns/net`).ino;
+  try {
+    return statSync(`/proc/${pid}/ns/net`).ino;
+  } catch (error) {
+    if (pid === 'self' || codeOf(error) !== 'ENOENT') throw error;
+    return statSync(netnsPathOf(pid)).ino;
+  }
+}
+
+/** Where that namespace can be opened: a thread that has ended is in none, be it the first. */
+export function netnsPathOf(pid: number): string {
+  return `/proc/${pid}/task/${livingThreadOf(pid)}/ns/net`;
 }
 
 /** When a process began, in hundredths of a second since boot; undefined once it is gone. */

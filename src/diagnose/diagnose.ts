@@ -1,5 +1,5 @@
 import type { DescriptorIterator } from '../observer/descriptor-iterator.js';
-import { codeOf, isGone, numbersIn, unlessGone } from '../observer/proc.js';
+import { codeOf, isGone, numbersIn, processOfThread, unlessGone } from '../observer/proc.js';
 import { SyscallError } from '../syscall/error.js';
 import { isLeak } from '../tcp/cause.js';
 import type { TcpStateName } from '../tcp/states.js';
@@ -87,8 +87,9 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   for (const pid of pids ?? []) {
     if (census.refused.has(pid)) incomplete.add(`pid ${pid}: ${refusal(census.refused.get(pid))}`);
   }
-  const asked = pids ? [...pids].some((pid) => census.refused.has(pid)) : census.refused.size > 0;
-  const unreadable = asked && (pids !== undefined || options.all === true);
+  const unreadable = pids
+    ? [...pids].some((pid) => census.refused.has(pid))
+    : options.all === true && (census.refused.size > 0 || census.hidden);
   const involved = new Set(pids);
   for (const socket of sockets) {
     if (socket.isShared) for (const { pid } of socket.holders) involved.add(pid);
@@ -139,6 +140,11 @@ async function openNamespaces(
   const missed = new Set<string>();
   for (const pid of pids ?? (all ? numbersIn('/proc') : [])) {
     signal?.throwIfAborted();
+    const leader = pids && processOfThread(pid);
+    if (leader !== undefined && leader !== pid) {
+      missed.add(`pid ${pid}: a thread of process ${leader}`);
+      continue;
+    }
     const code = await openThreadsOf(pid, eyes, missed);
     if (pids !== undefined && isGone(code)) missed.add(`pid ${pid}: no such process`);
     else if (pids !== undefined && code !== '') missed.add(`pid ${pid}: ${refusal(code)}`);

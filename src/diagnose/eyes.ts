@@ -9,6 +9,8 @@ import { Namespace, type Suspect } from './namespace.js';
 /** The descriptors of one process whose sockets were ghosts when first looked at. */
 interface Haunted {
   readonly pid: number;
+  /** The thread that has them. */
+  readonly tid: number;
   readonly netns: number;
   readonly descriptors: readonly SocketDescriptor[];
 }
@@ -19,6 +21,7 @@ const DEARER = 4;
 /** A socket in a namespace that is not looked at. */
 interface Hidden {
   readonly pid: number;
+  readonly tid: number;
   readonly socket: SocketDescriptor;
 }
 
@@ -76,10 +79,10 @@ export class Eyes implements Disposable {
       if (this.#namespaces.has(inode)) continue;
       await this.#attempt(inode, () => this.openAt(path));
     }
-    for (const [inode, { pid, socket }] of this.#hidden) {
+    for (const [inode, { pid, tid, socket }] of this.#hidden) {
       if (this.#namespaces.has(inode)) continue;
       await this.#attempt(inode, async () => {
-        const netns = openNetnsOf(pid, socket);
+        const netns = openNetnsOf(pid, tid, socket);
         if (netns !== undefined) this.#add(await Namespace.of(netns));
       });
     }
@@ -132,12 +135,13 @@ export class Eyes implements Disposable {
       if (unasked.length === 0) continue;
       const netns = netnsIfThere(pid);
       if (netns === undefined || !this.#namespaces.has(netns)) continue;
-      const { suspects, strays, incomplete } = findGhosts(pid, netns, unasked);
+      const tid = census.threadOf(pid);
+      const { suspects, strays, incomplete } = findGhosts({ pid, tid, netns }, unasked);
       let [elsewhere, unknown] = [0, 0];
       for (const { fd, inode, netns: home, tuple } of strays) {
         const namespace = this.#namespaces.get(home ?? netns);
         if (home !== undefined && namespace === undefined) {
-          this.#hidden.set(home, { pid, socket: { fd, inode } });
+          this.#hidden.set(home, { pid, tid, socket: { fd, inode } });
           if (tuple !== undefined) elsewhere++;
         }
         const suspect = tuple && namespace?.find(tuple, inode);
@@ -156,7 +160,7 @@ export class Eyes implements Disposable {
       for (const reason of incomplete) this.#incomplete.add(reason);
       const found = new Set(suspects.map(({ inode }) => inode));
       const descriptors = unasked.filter(({ inode }) => found.has(inode));
-      if (descriptors.length > 0) this.#haunted.push({ pid, netns, descriptors });
+      if (descriptors.length > 0) this.#haunted.push({ pid, tid, netns, descriptors });
       for (const { inode } of unasked) asked.add(inode);
       ghosts.push(...suspects);
     }
@@ -183,8 +187,8 @@ export class Eyes implements Disposable {
       all = all.concat(suspects);
       for (const reason of incomplete) this.#incomplete.add(`sockets may be missing: ${reason}`);
     }
-    for (const { pid, netns, descriptors } of this.#haunted) {
-      all.push(...findGhosts(pid, netns, descriptors).suspects);
+    for (const { descriptors, ...where } of this.#haunted) {
+      all.push(...findGhosts(where, descriptors).suspects);
     }
     return all;
   }

@@ -18,13 +18,13 @@ import {
 } from '../syscall/constants.js';
 import { close, Descriptors, ioctl } from '../syscall/descriptor.js';
 import { SyscallError } from '../syscall/error.js';
-import { pidfd_getfd, pidfd_open } from '../syscall/process.js';
+import { pidfd_getfd } from '../syscall/process.js';
 import { decodeAddress } from '../syscall/sockaddr.js';
 import { getsockname, getsockopt } from '../syscall/socket.js';
 import type { Endpoint } from '../tcp/address.js';
 import { wasConnected } from '../tcp/cause.js';
-
 import { type Suspect, suspiciousStates } from './namespace.js';
+import { openPidfd } from './pidfd.js';
 
 /** What looking for ghosts in one process came to. */
 export interface Ghosts {
@@ -56,8 +56,7 @@ const SOCKADDR_SIZES = [28, 16] as const;
  * delivered no SYN. The cookie tells the socket from any later one of the same number.
  */
 export function findGhosts(
-  pid: number,
-  netns: number,
+  { pid, tid, netns }: { readonly pid: number; readonly tid: number; readonly netns: number },
   descriptors: readonly SocketDescriptor[],
 ): Ghosts {
   const suspects: Suspect[] = [];
@@ -67,10 +66,12 @@ export function findGhosts(
   using owned = new Descriptors();
   let pidfd: number;
   try {
-    pidfd = owned.own(pidfd_open(pid));
+    pidfd = owned.own(openPidfd(pid, tid));
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return { suspects, strays, incomplete: [] };
-    throw error;
+    if (tid === pid || codeOf(error) !== 'EINVAL') throw error;
+    const reason = `ghosts of pid ${pid} cannot be seen: its first thread has ended, which takes Linux 6.9`;
+    return { suspects, strays, incomplete: [reason] };
   }
   for (const { fd, inode } of descriptors) {
     try {
@@ -151,9 +152,13 @@ function netnsOfSocket(fd: number): number | undefined {
  * Opens the network namespace of a process's socket, by a copy of its descriptor that is closed again at once; undefined if the
  * descriptor leads elsewhere by now. The caller closes it. Throws SyscallError.
  */
-export function openNetnsOf(pid: number, { fd, inode }: SocketDescriptor): number | undefined {
+export function openNetnsOf(
+  pid: number,
+  tid: number,
+  { fd, inode }: SocketDescriptor,
+): number | undefined {
   using owned = new Descriptors();
-  const copy = owned.own(pidfd_getfd(owned.own(pidfd_open(pid)), fd));
+  const copy = owned.own(pidfd_getfd(owned.own(openPidfd(pid, tid)), fd));
   if (fstatSync(copy).ino !== inode) return undefined;
   return ioctl(copy, SIOCGSKNS, new Uint8Array(4));
 }

@@ -6,7 +6,7 @@ import { snapshot } from '../observer/sock-diag.js';
 import { until } from '../observer/until.js';
 import { formatEndpoint } from '../tcp/address.js';
 import { diagnose } from './diagnose.js';
-import { checkOptions } from './options.js';
+import { checkNoThread, checkOptions } from './options.js';
 import type { SocketReport } from './record.js';
 import { REGISTERED } from './source-record.js';
 
@@ -46,6 +46,7 @@ export interface Guard {
 export function guard(options: GuardOptions = {}): Guard {
   const { pid = process.pid, settleMs: patienceMs = SETTLE_MS } = options;
   checkOptions({ pids: [pid], settleMs: patienceMs });
+  checkNoThread(pid);
   const inodes = new Set(socketsOf(pid).map(({ inode }) => inode));
   // What waits for accept() has no inode yet.
   const waiting = new Set(

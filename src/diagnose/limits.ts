@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { unlessGone } from '../observer/proc.js';
+import { livingThreadOf, unlessGone } from '../observer/proc.js';
 
 /** How many descriptors a process has, and how many it may have. */
 export interface DescriptorUse {
@@ -11,7 +11,7 @@ export interface DescriptorUse {
 /** Reads it; undefined once the process is gone. Throws Node's own error where it may not be read. */
 export function descriptorUseOf(pid: number): DescriptorUse | undefined {
   return unlessGone(() => {
-    const directory = `/proc/${pid}/fd`;
+    const directory = `/proc/${pid}/task/${livingThreadOf(pid)}/fd`;
     // The directory's size is the number of descriptors since Linux 6.2, and 0 before that.
     const { size } = statSync(directory);
     const open = size > 0 ? size : readdirSync(directory).length;

@@ -1,3 +1,4 @@
+import { processOfThread } from '../observer/proc.js';
 import { stateNumber, type TcpStateName } from '../tcp/states.js';
 
 /** What diagnose() is to look at, and how long. */
@@ -66,6 +67,12 @@ export function checkOptions(options: DiagnoseOptions): void {
   if (stacks && pids.length === 0) {
     throw new RangeError('stacks are read of processes that are named: give their pids');
   }
+}
+
+/** Throws RangeError for a number that a thread has and no process: /proc answers to it, and no list has it. */
+export function checkNoThread(pid: number): void {
+  const process = processOfThread(pid) ?? pid;
+  if (process !== pid) throw new RangeError(`pid ${pid}: a thread of process ${process}`);
 }
 
 function wholeNumber(text: string): number {

@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { codeOf } from '../observer/proc.js';
+import { codeOf, livingThreadOf } from '../observer/proc.js';
 import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { tcpState } from '../observer/tcp-info.js';
 import { until } from '../observer/until.js';
@@ -17,6 +17,7 @@ import { NetlinkCursor } from '../tcp/netlink.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
 import { Census, type HeldBy } from './census.js';
+import { openPidfd } from './pidfd.js';
 import { openNetlinkOf, openSockDiagOf } from './socket-diag.js';
 
 /** How a connection is ended over a copy of its descriptor. */
@@ -106,11 +107,15 @@ export async function releaseTarget(
 
 function copyOf(pid: number, fd: number, owned: sys.Descriptors): number {
   try {
-    return owned.own(sys.pidfd_getfd(owned.own(sys.pidfd_open(pid)), fd));
+    return owned.own(sys.pidfd_getfd(owned.own(openPidfd(pid, livingThreadOf(pid))), fd));
   } catch (error) {
     // The kernel speaks of our descriptors; the user has named theirs.
     const code = codeOf(error);
     if (code === 'ESRCH') throw new CannotRelease(`no process ${pid}`);
+    // ENOENT since Linux 6.15.
+    if (code === 'ENOENT' || code === 'EINVAL') {
+      throw new CannotRelease(`pid ${pid} is a thread, or its first thread has ended`);
+    }
     if (code === 'EBADF') throw new CannotRelease(`pid ${pid} has no fd ${fd}`);
     if (code !== 'EPERM') throw error;
     throw new CannotRelease(

@@ -9,7 +9,7 @@ import { GHOST, kindAt } from './kind.js';
 import { type DescriptorUse, descriptorUseOf } from './limits.js';
 import { type Listener, Listeners, listenerOf } from './listeners.js';
 import { suspiciousStates } from './namespace.js';
-import { checkOptions, type DiagnoseOptions } from './options.js';
+import { checkNoThread, checkOptions, type DiagnoseOptions } from './options.js';
 import { openSockDiagOf } from './socket-diag.js';
 import { fullInMs, perMinute, Trend } from './trend.js';
 import { type Ghost, stillHaunting } from './watch-ghosts.js';
@@ -118,6 +118,7 @@ export class Watch implements Disposable {
     try {
       if (options.pids === undefined) diags.set(netnsOf('self'), SockDiag.open());
       for (const pid of options.pids ?? []) {
+        checkNoThread(pid);
         const netns = netnsIfAllowed(pid);
         if (!diags.has(netns)) diags.set(netns, await openSockDiagOf(pid));
       }

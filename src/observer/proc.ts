@@ -1,6 +1,6 @@
 // What one process says of itself in /proc.
 
-import { fstatSync, readdirSync } from 'node:fs';
+import { fstatSync, readdirSync, readFileSync } from 'node:fs';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from '../syscall/constants.js';
 import { close, Descriptors, open } from '../syscall/descriptor.js';
 import { openat, readFileAt } from '../syscall/directory.js';
@@ -46,11 +46,11 @@ export class ProcessDirectory implements Disposable {
       if (this.#hasMemory('')) throw error;
     }
     if (seen > 0 || this.#hasMemory('')) return '';
-    const owner = numbersIn(`/proc/${this.#pid}/task`)
-      .map((tid) => `task/${tid}/`)
-      .find((task) => unlessGone(() => this.#hasMemory(task)));
-    if (owner !== undefined) this.#eachDescriptorOf(owner, visit);
-    return owner ?? '';
+    const tid = livingThreadOf(this.#pid);
+    if (tid === this.#pid) return '';
+    const task = `task/${tid}/`;
+    this.#eachDescriptorOf(task, visit);
+    return task;
   }
 
   #eachDescriptorOf(task: string, visit: LinkVisitor): void {
@@ -93,6 +93,22 @@ export function parseStat(line: string): Stat {
   const [state, start, size] = [fields[0], fields[19], fields[20]];
   if (state === undefined || size === undefined) throw new Error(`stat is cut short: ${line}`);
   return { state, hasMemory: size !== '0', startTicks: Number(start) };
+}
+
+/** The thread of a process that has what its threads share: the first, unless that has ended and another goes on. */
+export function livingThreadOf(pid: number): number {
+  const isLiving = (tid: number): boolean =>
+    unlessGone(
+      () => parseStat(readFileSync(`/proc/${pid}/task/${tid}/stat`, 'latin1')).hasMemory,
+    ) ?? false;
+  if (isLiving(pid)) return pid;
+  return unlessGone(() => numbersIn(`/proc/${pid}/task`))?.find(isLiving) ?? pid;
+}
+
+/** The process that a thread is of, which is its own where it is the first; undefined once it is gone. */
+export function processOfThread(tid: number): number | undefined {
+  const status = unlessGone(() => readFileSync(`/proc/${tid}/status`, 'latin1'));
+  return status === undefined ? undefined : Number(/^Tgid:\s*(\d+)$/m.exec(status)?.[1] ?? tid);
 }
 
 /** The entries of a directory that are numbers, in ascending order. */

@@ -237,3 +237,18 @@ testUnless(isRoot ? noOtherUser : 'needs root', 'root: --host-network has a capt
   else t.is(verdict, 'reproduced', reason);
   t.is(code, verdict === 'reproduced' ? 0 : 1);
 });
+
+testUnless(
+  isRoot ? cannot : 'the mount of a /proc takes root',
+  'a plain user: diagnose --all where /proc hides the processes of others: exit 3',
+  async (t) => {
+    const hide = 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"';
+    const command = ['unshare', '--net', '--mount', 'sh', '-c', hide, 'sh', ...PLAIN];
+    const { code, stderr } = finished([
+      ...command,
+      ...[process.execPath, commandIn(t), 'diagnose', '--all'],
+    ]);
+    t.regex(stderr, /not seen: processes of other users are hidden/);
+    t.is(code, 3);
+  },
+);
