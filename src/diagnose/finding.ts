@@ -39,7 +39,7 @@ export function keepersOf(
   const { inode } = suspect;
   if (inode !== 0) return census.holdersOf(inode);
   if (suspect.state !== 'CLOSE_WAIT') return [];
-  return listeners.of(suspect).flatMap((listener) => census.holdersOf(listener.inode));
+  return listeners.queuesOf(suspect).flatMap((listener) => census.holdersOf(listener.inode));
 }
 
 /** Those that are still there. Of several one may be a child that has had its copies for an instant only. */
@@ -228,8 +228,14 @@ export class Finding implements SocketReport, SocketFacts {
     return this.pid === null ? undefined : this.#surroundings.processOf(this.pid);
   }
 
+  /** Of several that share an address the one whose descriptor is told. */
   get #listener(): Listener | undefined {
-    return this.#surroundings.listeners.of(this.suspect)[0];
+    const { listeners, census } = this.#surroundings;
+    if (this.cause !== 'never-accepted') return listeners.of(this.suspect)[0];
+    const queues = listeners.queuesOf(this.suspect);
+    if (queues.length < 2) return queues[0];
+    const isHeld = ({ pid, fd }: HeldBy): boolean => pid === this.pid && fd === this.fd;
+    return queues.find(({ inode }) => census.holdersOf(inode).some(isHeld)) ?? queues[0];
   }
 
   toJSON(): SocketReport {

@@ -30,6 +30,7 @@ interface Port {
 /** All listeners, found by the address of a connection. */
 export class Listeners {
   readonly #byNetns = new Map<number, Map<number, Port>>();
+  readonly #queues = new Map<readonly Listener[], readonly Listener[]>();
 
   constructor(listeners: Iterable<Listener>) {
     for (const listener of listeners) {
@@ -57,6 +58,22 @@ export class Listeners {
       port.answers.set(local.address, answer);
     }
     return answer;
+  }
+
+  /**
+   * The listeners that a connection which nobody has accepted may wait at: of those, the ones with a queue. All of them where
+   * none had one when they were listed. All connections of one address get the same list.
+   */
+  queuesOf(connection: { readonly netns: number; readonly local: Endpoint }): readonly Listener[] {
+    const all = this.of(connection);
+    if (all.length < 2) return all;
+    let queues = this.#queues.get(all);
+    if (queues === undefined) {
+      const waiting = all.filter(({ queued }) => queued > 0);
+      queues = waiting.length > 0 ? waiting : all;
+      this.#queues.set(all, queues);
+    }
+    return queues;
   }
 }
 

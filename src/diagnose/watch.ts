@@ -196,7 +196,7 @@ export class Watch implements Disposable {
         if (ports.has(localPort[row] as number)) {
           known.local ??= (table.at(row) as SocketRow).local;
           listeners ??= new Listeners([...listening].map((each) => listenerOf(netns, each)));
-          known.listeners = listeners.of({ netns, local: known.local });
+          known.listeners = listeners.queuesOf({ netns, local: known.local });
         }
         queues.add(known.listeners);
       } else isNew ||= known.owner === UNKNOWN;

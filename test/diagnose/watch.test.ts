@@ -1,5 +1,6 @@
 /** A watch over this very process: what it holds, and how that grows. */
 import { fstatSync, readlinkSync } from 'node:fs';
+import { diagnose } from '../../src/diagnose/diagnose.js';
 import { Watch } from '../../src/diagnose/watch.js';
 import { holds } from '../../src/diagnose/watch-ghosts.js';
 import type { Tick } from '../../src/diagnose/watch-record.js';
@@ -155,7 +156,7 @@ function sharing(owned: sys.Descriptors, at: sys.SocketAddress): number {
   const fd = tcp(owned);
   sys.setsockopt(fd, sys.SOL_SOCKET, sys.SO_REUSEPORT, 1);
   sys.bind(fd, at);
-  sys.listen(fd, 8);
+  sys.listen(fd, 64);
   return fd;
 }
 
@@ -167,23 +168,50 @@ function knock(at: sys.SocketAddress, times: number): void {
   }
 }
 
-for (const [where, address, own] of [
-  ['the listener of another address with the same port has', '127.0.0.2', 0],
-  ['either of two listeners of one address may have', '127.0.0.1', 3],
-] as const) {
-  test(`connections that ${where} and nobody accepts: ${own} of 3 are this one's`, async (t) => {
+/** Whether somebody waits at a listener. */
+const hasQueue = (fd: number): boolean =>
+  (sys.poll([{ fd, events: sys.POLLIN }], 0)[0]?.revents ?? 0) > 0;
+
+for (const { where, address, accepts, isOurs } of [
+  {
+    where: 'the listener of another address with the same port has',
+    ...{ address: '127.0.0.2', accepts: false, isOurs: false },
+  },
+  {
+    where: 'either of two listeners of one address may have',
+    ...{ address: '127.0.0.1', accepts: false, isOurs: true },
+  },
+  {
+    where: 'the one of two listeners of one address that does not accept has',
+    ...{ address: '127.0.0.1', accepts: true, isOurs: false },
+  },
+]) {
+  test(`connections that ${where}: ${isOurs ? '' : 'not '}this one's as well`, async (t) => {
     const owned = ownedBy(t);
-    const { port } = sys.getsockname(sharing(owned, { address: '127.0.0.1', port: 0 }));
+    const ours = sharing(owned, { address: '127.0.0.1', port: 0 });
+    const { port } = sys.getsockname(ours);
     const theirs = sharing(owned, { address, port });
+    // The kernel chooses between the two by the client's port.
+    let knocks = 0;
+    while (knocks < 3 || !hasQueue(theirs) || (isOurs && !hasQueue(ours))) {
+      knock({ address, port }, 1);
+      knocks++;
+    }
+    let waiting = knocks;
+    for (; accepts && hasQueue(ours); waiting--) sys.close(sys.accept(ours).fd);
     const other = new Program(t, ['sleep', '60'], theirs);
     owned.close(theirs);
-    knock({ address, port }, 3);
     using watch = await Watch.open({ pids: [other.pid], ports: [port] });
-    const { groups } = await seen(watch, ({ leaks }) => leaks === 3);
-    t.like(groups, [{ pid: other.pid, cause: 'never-accepted', listener: port, standing: 3 }]);
+    const { groups } = await seen(watch, ({ leaks }) => leaks === waiting);
+    t.like(groups, [
+      { pid: other.pid, cause: 'never-accepted', listener: port, standing: waiting },
+    ]);
     using here = await Watch.open({ pids: [pid], ports: [port] });
     await here.look();
-    t.is((await here.look()).leaks, own);
+    t.is((await here.look()).leaks, isOurs ? waiting : 0);
+    const { counts, sockets } = await diagnose({ pids: [pid], ports: [port], settleMs: 50 });
+    t.is(counts['never-accepted'], isOurs ? waiting : 0);
+    t.true(sockets.every(({ evidence }) => !/^0 connections/m.test(evidence.join('\n'))));
   });
 }
 
