@@ -46,6 +46,9 @@ function hindrances(threads: readonly ThreadReport[], { fd, watches, what }: Que
     const isWaitedFor = threads.some((each) => each.fd === fd || waitsForMany.has(each.call ?? ''));
     return isWaitedFor ? [] : [`no thread waits for ${what}`];
   }
+  // An epoll instance is ready or not like any descriptor: it may be poll() or another instance that is waited in.
+  if (threads.some(({ call = '' }) => waitsForMany.has(call))) return [];
+  if (watches.some(({ nested }) => nested)) return [];
   const waiting = new Set(
     threads.filter(({ call = '' }) => epollCalls.has(call)).map((each) => each.fd),
   );

@@ -1,30 +1,52 @@
 import { type EpollInstances, type EpollInterest, epollInterestOf } from '../observer/epoll.js';
 import { codeOf, isGone } from '../observer/proc.js';
 import {
+  EPOLLERR,
   EPOLLET,
   EPOLLEXCLUSIVE,
+  EPOLLHUP,
   EPOLLIN,
+  EPOLLMSG,
   EPOLLONESHOT,
   EPOLLOUT,
   EPOLLPRI,
+  EPOLLRDBAND,
   EPOLLRDHUP,
+  EPOLLRDNORM,
+  EPOLLWAKEUP,
+  EPOLLWRBAND,
+  EPOLLWRNORM,
 } from '../syscall/constants.js';
 
 /** An event loop that watches a descriptor. */
 export interface Watch {
   /** The descriptor of the epoll instance, in the same process. */
   readonly epfd: number;
-  /** Such as EPOLLIN|EPOLLRDHUP; EPOLLERR and EPOLLHUP are always reported. */
+  /** Such as EPOLLIN|EPOLLRDHUP; EPOLLERR and EPOLLHUP are always reported, and named where there is nothing else. */
   readonly events: string;
+  /** Whether another epoll instance of the process watches this one: then it need not be the one that is waited for. */
+  readonly nested?: true;
 }
 
 /** What the epoll instances of a process watch, by the inode number of the file. */
 export type Interest = ReadonlyMap<number, readonly Watch[]>;
 
 const bits = Object.entries({
-  ...{ EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP },
-  ...{ EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLET },
+  ...{
+    EPOLLIN,
+    EPOLLPRI,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    EPOLLRDNORM,
+    EPOLLRDBAND,
+    EPOLLWRNORM,
+    EPOLLWRBAND,
+  },
+  ...{ EPOLLMSG, EPOLLEXCLUSIVE, EPOLLWAKEUP, EPOLLONESHOT, EPOLLET },
 });
+
+/** EP_PRIVATE_BITS in fs/eventpoll.c: how an entry reports. They alone are left of one that has fired with EPOLLONESHOT. */
+const HOW = EPOLLEXCLUSIVE | EPOLLWAKEUP | EPOLLONESHOT | EPOLLET;
 
 /** Reads it. Undefined if it may not be read, if the kernel does not say, or if there is no event loop. */
 export function interestOf(pid: number, known?: EpollInstances): Interest | undefined {
@@ -37,10 +59,16 @@ export function interestOf(pid: number, known?: EpollInstances): Interest | unde
     if (isGone(code) || code === 'EACCES' || code === 'EPERM') return undefined;
     throw error;
   }
+  const instances = new Set(entries.map(({ epfd }) => epfd));
+  const nested = new Set(entries.map(({ fd }) => fd).filter((fd) => instances.has(fd)));
   const interest = new Map<number, Watch[]>();
   for (const { epfd, inode, events } of entries) {
     if (inode === undefined) continue;
-    const watch = { epfd, events: eventsText(events) };
+    const watch: Watch = {
+      epfd,
+      events: eventsText(events),
+      ...(nested.has(epfd) && { nested: true }),
+    };
     const others = interest.get(inode);
     if (others === undefined) interest.set(inode, [watch]);
     else others.push(watch);
@@ -49,7 +77,10 @@ export function interestOf(pid: number, known?: EpollInstances): Interest | unde
   return interest.size === 0 && entries.length > 0 ? undefined : interest;
 }
 
-function eventsText(events: number): string {
+/** What an entry is watched for. */
+export function eventsText(events: number): string {
+  if ((events & ~HOW) === 0) return 'nothing until it is armed again';
   const set = bits.filter(([, bit]) => (events & bit) !== 0).map(([name]) => name);
-  return set.length === 0 ? 'nothing until it is armed again' : set.join('|');
+  const always = EPOLLERR | EPOLLHUP;
+  return ((events & ~HOW & ~always) === 0 ? ['EPOLLERR', 'EPOLLHUP', ...set] : set).join('|');
 }

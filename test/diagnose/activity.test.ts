@@ -62,6 +62,18 @@ for (const { name, threads, question, says } of [
     says: [WATCHED, 'an event loop (epoll 4) watches the descriptor for EPOLLIN'],
   },
   {
+    name: 'an event loop that poll() may wait for',
+    threads: [thread({ call: 'poll' })],
+    question: { watches: watched },
+    says: [WATCHED],
+  },
+  {
+    name: 'an event loop within another',
+    threads: [thread({ call: 'epoll_wait', fd: 4 })],
+    question: { watches: [{ epfd: 3, events: 'EPOLLIN', nested: true }] },
+    says: [WATCHED],
+  },
+  {
     name: 'no event loop watches',
     threads: [thread({ call: 'epoll_wait', fd: 3 })],
     question: { watches: [] },
