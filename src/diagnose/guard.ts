@@ -1,13 +1,16 @@
 // `import { guard } from 'closewait/guard'`: a test that leaves a socket behind fails, with what it left and where it was opened.
 
 import { setImmediate as turn } from 'node:timers/promises';
+import { codeOf, isGone } from '../observer/proc.js';
 import { socketsOf } from '../observer/process.js';
-import { snapshot } from '../observer/sock-diag.js';
-import { until } from '../observer/until.js';
+import { SockDiag } from '../observer/sock-diag.js';
+import { nowMs as now, until } from '../observer/until.js';
 import { formatEndpoint } from '../tcp/address.js';
+import { netnsOf } from './census.js';
 import { diagnose } from './diagnose.js';
 import { checkNoThread, checkOptions } from './options.js';
 import type { SocketReport } from './record.js';
+import { openSockDiagOf } from './socket-diag.js';
 import { REGISTERED } from './source-record.js';
 
 /** What a guard looks at, and how patiently. */
@@ -41,31 +44,47 @@ export interface Guard {
  * Begins to guard: sockets that the process has now do not count.
  *
  * Needs what diagnose() needs: nothing for this process, and for those of the same user. Throws RangeError for what is no
- * pid or time, SyscallError (ENOENT, EACCES) for a process that cannot be read.
+ * pid or time, SyscallError (ENOENT, EACCES) for a process that cannot be read; check() rejects with one (EPERM) where it is in
+ * a network namespace that may not be entered.
  */
 export function guard(options: GuardOptions = {}): Guard {
   const { pid = process.pid, settleMs: patienceMs = SETTLE_MS } = options;
   checkOptions({ pids: [pid], settleMs: patienceMs });
   checkNoThread(pid);
   const inodes = new Set(socketsOf(pid).map(({ inode }) => inode));
-  // What waits for accept() has no inode yet.
-  const waiting = new Set(
-    [...snapshot({ states: ['ESTABLISHED', 'CLOSE_WAIT'] })]
-      .filter(({ inode }) => inode === 0)
-      .map(({ cookie }) => cookie),
-  );
-  const isNew = ({ leak, inode, cookie }: SocketReport): boolean =>
-    leak && !inodes.has(inode) && !waiting.has(cookie);
+  // What waits for accept() has no inode yet. To ask another namespace takes a moment, and a right that may be missing.
+  const waiting =
+    netnsOf(pid) === netnsOf('self')
+      ? waitingIn(SockDiag.open())
+      : openSockDiagOf(pid).then(waitingIn);
+  if (waiting instanceof Promise) waiting.catch(() => undefined);
   return {
     async check({ settleMs = patienceMs } = {}) {
       checkOptions({ settleMs });
       // Events of this turn are still to come, and with them what closes sockets.
       await turn();
       (globalThis as { [REGISTERED]?: () => void })[REGISTERED]?.();
-      const left = await settled(pid, isNew, settleMs);
+      let left: readonly SocketReport[] = [];
+      try {
+        const before = await waiting;
+        const isNew = ({ leak, inode, cookie }: SocketReport): boolean =>
+          leak && !inodes.has(inode) && !before.has(cookie);
+        using diag = await openSockDiagOf(pid);
+        left = await settled(pid, diag, isNew, settleMs);
+      } catch (error) {
+        // A process that has ended has left nothing.
+        if (!isGone(codeOf(error))) throw error;
+      }
       if (left.length > 0) throw new SocketLeakError(left);
     },
   };
+}
+
+/** The connections that nobody has accepted yet; closes what it asks. */
+function waitingIn(opened: SockDiag): ReadonlySet<bigint> {
+  using diag = opened;
+  const rows = [...diag.snapshot({ states: ['ESTABLISHED', 'CLOSE_WAIT'] })];
+  return new Set(rows.filter(({ inode }) => inode === 0).map(({ cookie }) => cookie));
 }
 
 /** `look` itself knows when it is over. */
@@ -80,17 +99,18 @@ const DELAYED_ACK_MS = 200;
  */
 async function settled(
   pid: number,
+  diag: SockDiag,
   isNew: (socket: SocketReport) => boolean,
   settleMs: number,
 ): Promise<readonly SocketReport[]> {
   let since = new Map<bigint, number>();
-  const acknowledgedMs = performance.now() + DELAYED_ACK_MS;
-  let endMs = performance.now() + 2 * settleMs;
+  const acknowledgedMs = now() + DELAYED_ACK_MS;
+  let endMs = now() + 2 * settleMs;
   let wasClosing = false;
   const look = async () => {
-    const nowMs = performance.now();
+    const nowMs = now();
     // Before the look, which shows what has become of it.
-    const closing = nowMs < acknowledgedMs && isClosing(pid);
+    const closing = nowMs < acknowledgedMs && isClosing(pid, diag);
     if (closing || wasClosing) endMs = nowMs + 2 * settleMs;
     wasClosing = closing;
     const { sockets } = await diagnose({ pids: [pid], settleMs: 0 });
@@ -105,20 +125,21 @@ async function settled(
 }
 
 /** Whether a FIN of a socket with a descriptor is still on its way: what becomes of it has to be seen. */
-function isClosing(pid: number): boolean {
-  const closing = snapshot({ states: ['FIN_WAIT1'] }).inode.filter((inode) => inode !== 0);
+function isClosing(pid: number, diag: SockDiag): boolean {
+  const closing = diag.snapshot({ states: ['FIN_WAIT1'] }).inode.filter((inode) => inode !== 0);
   return closing.length > 0 && socketsOf(pid).some(({ inode }) => closing.includes(inode));
 }
 
 function leakText(socket: SocketReport): string {
-  const { state, cause, fd, local, remote, ageMs, source } = socket;
+  const { state, cause, fd, local, remote, ageMs, source, runtime } = socket;
   const away = remote === null ? '?' : formatEndpoint(remote);
   const which = fd === null ? '' : `fd ${fd}, `;
   const lines = [
     `  ${state}, ${cause}: ${which}${formatEndpoint(local)} <- ${away}, for at least ${ageMs} ms`,
-    ...(source === null || source.stack.length === 0
-      ? [`    where it was opened: run with --import closewait/register`]
-      : source.stack.map((frame) => `    at ${frame}`)),
+    ...(source?.stack ?? []).map((frame) => `    at ${frame}`),
+    ...(source === null && runtime === 'node' && cause !== 'never-accepted'
+      ? ['    where it was opened: run with --import closewait/register']
+      : []),
   ];
   return lines.join('\n');
 }

@@ -15,6 +15,7 @@ import { RECORD_NAME, REGISTERED, type SourceEvent, type SourceLine } from './so
 
 // Those of now: a program may put others in their place, and tests do.
 const { setTimeout, clearTimeout } = timers;
+const { bigint: monotonicNs } = process.hrtime;
 
 const EVENTS: ReadonlySet<unknown> = new Set([
   ...['connect', 'end', 'finish', 'error', 'timeout', 'pause', 'resume', 'close'],
@@ -195,7 +196,7 @@ function stackLine(id: number, stack: string): string {
 
 /** CLOCK_MONOTONIC in milliseconds, which every process of the machine reads alike. */
 function now(): number {
-  return Math.round(Number(process.hrtime.bigint()) / 1e6);
+  return Math.round(Number(monotonicNs()) / 1e6);
 }
 
 function openRecord(): number {

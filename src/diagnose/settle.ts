@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { nowMs } from '../observer/until.js';
 import type { Suspect } from './namespace.js';
 
 /** A suspect that was watched for a while. */
@@ -57,7 +58,7 @@ export async function settle(
   look: (suspects: readonly Suspect[]) => readonly Suspect[],
   { settleMs, signal }: { readonly settleMs: number; readonly signal?: AbortSignal | undefined },
 ): Promise<Settled> {
-  const start = performance.now();
+  const start = nowMs();
   const young: Suspect[] = [];
   let youngest = settleMs;
   for (const suspect of first) {
@@ -71,11 +72,11 @@ export async function settle(
   const end = start + settleMs - youngest;
   let now: ReadonlyMap<bigint, Suspect>;
   do {
-    const leftMs = Math.max(0, end - performance.now());
+    const leftMs = Math.max(0, end - nowMs());
     await delay(Math.min(leftMs, settleMs / STEPS), undefined, { signal });
     now = new Map(look(young).map((each) => [each.cookie, each]));
-  } while (performance.now() < end && young.some((each) => !hasMoved(each, now.get(each.cookie))));
-  const watchedMs = Math.floor(performance.now() - start);
+  } while (nowMs() < end && young.some((each) => !hasMoved(each, now.get(each.cookie))));
+  const watchedMs = Math.floor(nowMs() - start);
   const watched: Watched[] = [];
   const isYoung = new Set(young);
   for (const before of first) {

@@ -1,15 +1,24 @@
 /** Guards over this very process, and over another. */
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
+import { diagnose } from '../../src/diagnose/diagnose.js';
 import { guard, SocketLeakError } from '../../src/diagnose/guard.js';
 import { tcpState } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
+import { Program } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { connected, drain, listening, tcp } from '../fixture/sockets.js';
-import { testUnless } from '../world/ability.js';
+import { noNamespace, noTool, testUnless } from '../world/ability.js';
 import { languages, leaking } from './servers.js';
 
 const { pid } = process;
+
+/** A connection whose peer has closed. */
+function halfClosed(owned: sys.Descriptors): number {
+  const { client, server } = connected(owned);
+  owned.close(client);
+  return server;
+}
 
 test('nothing left: nothing thrown, and nothing waited for', async (t) => {
   const g = guard({ settleMs: 60_000 });
@@ -116,6 +125,60 @@ testUnless(languages[0]?.missing, 'another process', async (t) => {
   await t.throwsAsync(own.check(), { message: /FIN_WAIT2, peer-never-closes/ });
   await guard({ pid: program.pid, settleMs: 20 }).check();
 });
+
+test('a clock of the test that stands still holds nobody up', async (t) => {
+  const owned = ownedBy(t);
+  const g = guard({ settleMs: 20 });
+  drain(halfClosed(owned));
+  const { performance: real } = globalThis;
+  const stood = real.now();
+  Object.defineProperty(globalThis, 'performance', {
+    ...{ configurable: true, writable: true },
+    value: { now: () => stood },
+  });
+  try {
+    await t.throwsAsync(g.check(), { instanceOf: SocketLeakError });
+    const { sockets } = await diagnose({ pids: [pid], settleMs: 20 });
+    t.true(sockets.length > 0);
+  } finally {
+    Object.defineProperty(globalThis, 'performance', {
+      ...{ configurable: true, writable: true },
+      value: real,
+    });
+  }
+});
+
+const ELSEWHERE = `
+import socket, subprocess, sys
+subprocess.run(['ip', 'link', 'set', 'lo', 'up'], check=True)
+listener = socket.create_server(('127.0.0.1', 0))
+for line in sys.stdin:
+    socket.create_connection(listener.getsockname()).close()
+    print('waits', flush=True)
+`;
+
+testUnless(
+  noNamespace ?? noTool('python3'),
+  'in another network namespace: what waited for accept() before does not count',
+  async (t) => {
+    const program = new Program(t, ['unshare', '--net', 'python3', '-c', ELSEWHERE]);
+    const waits = async (times: number) => {
+      program.type('\n');
+      await program.shows('stdout', new RegExp(`^(waits\n){${times}}$`));
+    };
+    await waits(1);
+    const g = guard({ pid: program.pid, settleMs: 20 });
+    await g.check();
+    await waits(2);
+    const error = await t.throwsAsync(g.check(), { instanceOf: SocketLeakError });
+    t.like(error?.sockets, [{ pid: program.pid, cause: 'never-accepted' }]);
+    t.is(error?.sockets.length, 1);
+    t.notRegex(error?.message ?? '', /closewait\/register/);
+    program.signal('SIGKILL');
+    await program.end();
+    await g.check();
+  },
+);
 
 for (const [what, options, says] of [
   ['pid 0', { pid: 0 }, /not a process id/],
