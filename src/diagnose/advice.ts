@@ -29,7 +29,7 @@ const byRuntime: Readonly<Record<Cause, Partial<Record<Runtime, string>>>> = {
       'Keep EPOLLIN or EPOLLRDHUP registered for the descriptor until read() returns 0, then close() it. With EPOLLET read until EAGAIN: the edge does not come again.',
   },
   'not-closed': {
-    node: "With allowHalfOpen: true, and for sockets of 'upgrade' and 'connect', nobody else does it: socket.on('end', () => socket.end()), or destroy() it. Answer 'error' and 'timeout' in the same way: 'timeout' alone closes nothing.",
+    node: "With allowHalfOpen: true, and for sockets of 'upgrade' and 'connect', nobody else does it: socket.on('end', () => socket.end()), or destroy() it. Node reads ahead, but 'end' comes only to a socket that somebody consumes: resume() or destroy() one whose bytes are of no interest. Answer 'error' and 'timeout' in the same way: 'timeout' alone closes nothing.",
     java: 'Use try-with-resources for the Socket, not only for its streams. A pool must evict connections that the server has closed.',
     python:
       "After recv() has returned b'', call close(), best by `with sock:` or contextlib.closing(); in asyncio writer.close(), then await writer.wait_closed(). A list or a reference cycle that keeps the socket keeps it open.",

@@ -169,8 +169,8 @@ function cookieOf(fd: number): bigint {
   return cookie[0] as bigint;
 }
 
-/** getpeername() answers ENOTCONN in CLOSE; SO_PEERNAME still tells whose connection it was. */
-function peerOf(fd: number): Endpoint | undefined {
+/** getpeername() answers ENOTCONN in CLOSE and SYN_SENT; SO_PEERNAME still tells whose connection it was, or is to be. */
+export function peerOf(fd: number): Endpoint | undefined {
   for (const size of SOCKADDR_SIZES) {
     const bytes = new Uint8Array(size);
     try {

@@ -17,6 +17,7 @@ import { NetlinkCursor } from '../tcp/netlink.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import type { TcpState } from '../tcp/states.js';
 import { Census, type HeldBy } from './census.js';
+import { peerOf } from './ghost.js';
 import { openPidfd } from './pidfd.js';
 import { openNetlinkOf, openSockDiagOf } from './socket-diag.js';
 
@@ -68,7 +69,9 @@ export function findTarget(pid: number, fd: number): ReleaseTarget {
   if (state === 'CLOSE') {
     throw new CannotRelease(`${what} has no connection (CLOSE): only close() is left, its owner's`);
   }
-  const [local, remote] = [sys.getsockname(copy), sys.getpeername(copy)];
+  const remote = peerOf(copy);
+  if (remote === undefined) throw new CannotRelease(`${what} has no connection any more`);
+  const local = sys.getsockname(copy);
   const { ino: inode } = fstatSync(copy);
   owned.close(copy);
   return { pid, fd, inode, state, local, remote, holders: holdersOf(inode) };

@@ -17,8 +17,10 @@ import {
   connected,
   drain,
   families,
+  ipv4,
   ipv6,
   listening,
+  NONBLOCKING,
   tcp,
 } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
@@ -49,6 +51,22 @@ for (const family of families) {
     t.like(released, { helped: true, before: 'CLOSE_WAIT', after: 'CLOSE' });
     awaitEvents(client, sys.POLLIN);
     t.throws(() => sys.read(client, Buffer.alloc(1)), { code: 'ECONNRESET' });
+  });
+}
+
+for (const how of ['shutdown', 'reset'] as const) {
+  test(`${how}: a connection that nobody answers, SYN_SENT, ends`, async (t) => {
+    const owned = ownedBy(t);
+    const { fd } = listening(owned, ipv4, 0);
+    const address = sys.getsockname(fd);
+    // One may wait; the SYN of a second is passed over.
+    sys.connect(tcp(owned), address);
+    const waiting = owned.own(sys.socket(sys.AF_INET, NONBLOCKING));
+    t.throws(() => sys.connect(waiting, address), { code: 'EINPROGRESS' });
+    const target = findTarget(pid, waiting);
+    t.like(target, { state: 'SYN_SENT', remote: address });
+    const released = await releaseTarget(target, how, DEADLINE_MS);
+    t.like(released, { helped: true, before: 'SYN_SENT', after: 'CLOSE' });
   });
 }
 
