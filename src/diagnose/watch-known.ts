@@ -14,6 +14,10 @@ export interface Known {
   sendQ: number;
   /** Whose it is: a pid, 0 if nobody's that can be seen, UNKNOWN, or that of nobody asked for. */
   owner: number;
+  /** The bytes that had passed when that was asked last, if it ever was. */
+  passed: number | undefined;
+  /** Whether more had passed than the time before; undefined while it was not asked twice. */
+  isUsed: boolean | undefined;
   shared: boolean;
   /** The last look that saw it. */
   look: number;
@@ -27,7 +31,7 @@ export interface Known {
 export function firstSeen(sinceMs: number): Known {
   return {
     ...{ sinceMs, state: 0, recvQ: 0, sendQ: 0, owner: UNKNOWN, shared: false, look: 0 },
-    ...{ local: undefined, listeners: undefined },
+    ...{ passed: undefined, isUsed: undefined, local: undefined, listeners: undefined },
   };
 }
 

@@ -13,7 +13,7 @@ export interface GroupTick {
   /** The local port if one listens there: they came in by it. Null for connections that the process has made. */
   readonly listener: number | null;
   readonly sockets: number;
-  /** Those among them that the look before had seen as they are, nothing read or sent since. */
+  /** Those among them that the look before had seen as they are, and that are known not to be in use. */
   readonly standing: number;
   /** For how long the first of them has been seen as it is. */
   readonly oldestMs: number;

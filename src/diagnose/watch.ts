@@ -16,14 +16,14 @@ import { type Ghost, stillHaunting } from './watch-ghosts.js';
 import { firstSeen, type Known, note, UNKNOWN } from './watch-known.js';
 import type { ProcessTick, Tick } from './watch-record.js';
 import { Tally } from './watch-tally.js';
-import { Usage } from './watch-usage.js';
+import { askForUse, mayBeUsed } from './watch-usage.js';
 
 /** What to watch. */
 export type WatchOptions = Pick<DiagnoseOptions, 'pids' | 'ports'>;
 
 /** What part of a core an expensive look may take: the more it costs the rarer it is. */
 const SHARE = 0.01;
-/** That of the look which tells a half-close in use: it goes on where nothing is new. */
+/** That of the look which tells a half-close in use, where nothing is new: it goes on all the same. */
 const USAGE_SHARE = 0.0025;
 const CENSUS_MS = 60_000;
 const GHOSTS_MS = 60_000;
@@ -52,13 +52,8 @@ interface View {
 
 /** Something that is done again when its price allows it. */
 class Rarely {
-  readonly #share: number;
   #dueMs = 0;
   #agedMs = 0;
-
-  constructor(share: number) {
-    this.#share = share;
-  }
 
   /** Whether its time has come: the price of the last time is paid off, and there is `need` or it is old. */
   isDue(nowMs: number, need: boolean): boolean {
@@ -67,7 +62,7 @@ class Rarely {
 
   /** Notes what it has cost, in CPU time, and when it has to be renewed at the latest. */
   paid(nowMs: number, cost: NodeJS.CpuUsage, renewMs: number): void {
-    this.#dueMs = nowMs + (cost.user + cost.system) / 1000 / this.#share;
+    this.#dueMs = nowMs + (cost.user + cost.system) / 1000 / SHARE;
     this.#agedMs = nowMs + renewMs;
   }
 }
@@ -90,10 +85,11 @@ export class Watch implements Disposable {
   readonly #known = new Map<number, Known>();
   readonly #tally = new Tally();
   readonly #fds = new Map<number, Trend>();
-  readonly #census = new Rarely(SHARE);
-  readonly #haunting = new Rarely(SHARE);
-  readonly #asking = new Rarely(USAGE_SHARE);
-  readonly #usage = new Usage();
+  readonly #census = new Rarely();
+  readonly #haunting = new Rarely();
+  readonly #asking = new Rarely();
+  /** Whether a look has shown one that has not been asked for twice. */
+  #isUnasked = false;
   #ghosts: readonly Ghost[] = [];
   /** Stays loaded once there were very many sockets. */
   #iterator: DescriptorIterator | undefined;
@@ -140,8 +136,8 @@ export class Watch implements Disposable {
     this.#look++;
     if (this.#haunting.isDue(nowMs, false)) await this.#seekGhosts(nowMs);
     else this.#layGhosts();
-    this.#askForUsage(nowMs);
     const views = [...this.#diags].map(([netns, diag]) => this.#view(netns, diag, nowMs));
+    this.#askForUse(nowMs);
     if (
       this.#census.isDue(
         nowMs,
@@ -167,7 +163,7 @@ export class Watch implements Disposable {
   /** Lists a namespace, and recognizes the sockets that were there before. */
   #view(netns: number, diag: SockDiag, nowMs: number): View {
     const table = diag.snapshot({ states: suspiciousStates });
-    const { inode, cookie, localPort, remotePort, state, recvQ, sendQ } = table;
+    const { inode, cookie, localPort, remotePort } = table;
     const listening = diag.snapshot({ states: ['LISTEN'] });
     const ports = new Set(listening.localPort);
     // Their addresses are made only for who waits at one.
@@ -189,8 +185,6 @@ export class Watch implements Disposable {
         this.#known.set(key, known);
       }
       known.look = this.#look;
-      note(known, state[row] as number, recvQ[row] as number, sendQ[row] as number, nowMs);
-      if (this.#usage.has(number)) known.sinceMs = nowMs;
       if (number === 0) {
         known.listeners = NO_LISTENERS;
         if (ports.has(localPort[row] as number)) {
@@ -230,12 +224,14 @@ export class Watch implements Disposable {
     this.#census.paid(nowMs, process.cpuUsage(before), CENSUS_MS);
   }
 
-  #askForUsage(nowMs: number): void {
+  #askForUse(nowMs: number): void {
     // Two looks are all that `--once` makes.
-    if (this.#look > 2 && !this.#asking.isDue(nowMs, true)) return;
+    if (this.#look > 2 && !this.#asking.isDue(nowMs, this.#isUnasked)) return;
     const before = process.cpuUsage();
-    this.#usage.look(this.#diags.values());
-    this.#asking.paid(nowMs, process.cpuUsage(before), 0);
+    askForUse(this.#diags.values(), this.#known);
+    this.#isUnasked = false;
+    const cost = process.cpuUsage(before);
+    this.#asking.paid(nowMs, cost, (cost.user + cost.system) / 1000 / USAGE_SHARE);
   }
 
   async #seekGhosts(nowMs: number): Promise<void> {
@@ -261,14 +257,18 @@ export class Watch implements Disposable {
     for (let row = 0; row < rows.length; row++) {
       const known = rows[row];
       if (known === undefined) continue;
+      note(known, state[row] as number, recvQ[row] as number, sendQ[row] as number, nowMs);
       const port = localPort[row] as number;
       const { listeners } = known;
       const isHeld = listeners === undefined;
       const owner = isHeld ? known.owner : (owners.get(listeners) as number);
       if (owner === UNKNOWN) unattributed++;
       if (owner === NOT_THEIRS || (owner === UNKNOWN && this.#pids !== undefined)) continue;
-      const isUsed = this.#usage.has(inode[row] as number);
-      const kind = kindAt(columns, row, known.shared && isHeld, isUsed);
+      if (isHeld && known.isUsed !== false && mayBeUsed(known.state)) {
+        known.sinceMs = nowMs;
+        this.#isUnasked ||= known.isUsed === undefined;
+      }
+      const kind = kindAt(columns, row, known.shared && isHeld, known.isUsed);
       const cameIn = isHeld ? ports.has(port) : listeners.length > 0;
       this.#tally.add(Math.max(owner, 0), cameIn ? port : 0, kind, nowMs - known.sinceMs);
     }
