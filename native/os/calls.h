@@ -115,6 +115,7 @@ inline constexpr CallSpec kCalls[] = {
     Value("lseek", SYS_lseek, kFd, {kOffset, "offset"}, {kInt, "whence"}),
     Fill("getdents64", SYS_getdents64, kFd, {kOut, "dirp"}, kItsLength),
     Fill("readlinkat", SYS_readlinkat, {kInt, "dirfd"}, {kString, "path"}, {kOut, "buf"}, kItsLength),
+    Value("getxattr", SYS_getxattr, {kString, "path"}, {kString, "name"}, {kOut, "value"}, kItsLength),
     Value("clock_gettime", SYS_clock_gettime, {kInt, "clock"}, {kOut, "time", kTimespec}),
     Value("clock_getres", SYS_clock_getres, {kInt, "clock"}, {kOut, "resolution", kTimespec}),
     Value("clock_nanosleep", SYS_clock_nanosleep, {kInt, "clock"}, kFlags, {kIn, "request", kTimespec}, {kOut, "remain", kTimespec}),

@@ -55,6 +55,7 @@ const calls = {
   openat: directory.openat,
   getdents64: directory.getdents64,
   readlinkat: directory.readlinkat,
+  getxattr: directory.getxattr,
   sendmsg: message.sendmsg,
   recvmsg: message.recvmsg,
   clock_getres: process.clock_getres,

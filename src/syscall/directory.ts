@@ -1,4 +1,4 @@
-// Directories: openat(2), getdents64(2), readlinkat(2), and the records of a listing.
+// Directories: openat(2), getdents64(2), readlinkat(2), getxattr(2), and the records of a listing.
 
 import { types } from 'node:util';
 import { define } from './call.js';
@@ -31,6 +31,17 @@ export const readlinkat = define<[dirfd: number, path: string, buffer: Uint8Arra
   name: 'readlinkat',
   enter: (invoke, _room, dirfd, path, buffer) => invoke(dirfd, encodePath(path), buffer),
   site: siteAt,
+});
+
+/**
+ * `ssize_t getxattr(const char *path, const char *name, void *value, size_t size)`: how many bytes the attribute has, which
+ * are in `value`; into no bytes, only how many there are. Links are followed. ERANGE: it has more bytes than `value`;
+ * ENODATA: the file has no such attribute. A socket's `system.sockprotoname` is its protocol's name and a NUL.
+ */
+export const getxattr = define<[path: string, name: string, value: Uint8Array], number>({
+  name: 'getxattr',
+  enter: (invoke, _room, path, name, value) => invoke(encodePath(path), encodePath(name), value),
+  site: (path) => ({ path }),
 });
 
 /** One name in a directory: struct linux_dirent64. */

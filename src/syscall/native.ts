@@ -87,6 +87,8 @@ export interface NativeCalls {
   getdents64(fd: number, dirp: Bytes): Result;
   /** `path` ends in NUL. */
   readlinkat(dirfd: number, path: Bytes, buf: Bytes): Result;
+  /** `path` and `name` end in NUL. */
+  getxattr(path: Bytes, name: Bytes, value: Bytes): Result;
   /** `fsname` ends in NUL. */
   fsopen(fsname: Bytes, flags: number): Result;
   /** Commands without key and value. */

@@ -29,6 +29,7 @@ export {
   type Dirent,
   decodeDirents,
   getdents64,
+  getxattr,
   openat,
   readlinkat,
 } from './directory.js';

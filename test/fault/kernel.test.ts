@@ -119,6 +119,30 @@ for (const { title, refused, command, code, says, skipped } of rows) {
   });
 }
 
+const LISTENS = `
+  const { createServer } = require('node:net');
+  createServer().listen(0, '127.0.0.1', () => console.log('listens'));
+`;
+
+// As Yama has it for a user's processes (kernel.yama.ptrace_scope), the ones that this user has not started.
+testUnless(
+  noTool('cc'),
+  'where no descriptor may be copied, sockets of other protocols are no reason',
+  async (t) => {
+    // Its standard streams are Unix sockets.
+    const server = spawn(process.execPath, ['-e', LISTENS]);
+    t.teardown(() => server.kill('SIGKILL'));
+    await once(server.stdout, 'data');
+    const refuse = compiled(scratch(t), 'refuse');
+    const filter = `${numberOf('pidfd_getfd')}=${constants.errno.EPERM}`;
+    const command = [process.execPath, CLI, 'diagnose', '--pid', String(server.pid)];
+    const { code, stdout, stderr } = finished([refuse, filter, '--', ...command]);
+    t.is(stderr, '');
+    t.regex(stdout, /^0 leaks, 0 suspicious sockets$/m);
+    t.is(code, 0);
+  },
+);
+
 testUnless(
   noNamespace,
   'namespaces that disappear while they are diagnosed are no error',

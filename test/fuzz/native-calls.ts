@@ -43,6 +43,7 @@ export const calls: Readonly<Record<string, readonly Kind[]>> = {
   openat: ['fd', 'path', 'openFlags', 'none'],
   getdents64: ['fd', 'bytes'],
   readlinkat: ['fd', 'text', 'bytes'],
+  getxattr: ['path', 'text', 'bytes'],
   clock_gettime: ['number', 'bytes'],
   clock_getres: ['number', 'bytes'],
   clock_nanosleep: ['number', 'number', 'zeroes', 'bytes'],

@@ -410,6 +410,27 @@ const anywhere: Refusal[] = [
     source: 'readlink(2)',
   },
   {
+    does: 'getxattr() of what has no such attribute',
+    call: () => sys.getxattr('/proc/self', 'system.sockprotoname', new Uint8Array(32)),
+    code: 'EOPNOTSUPP',
+    syscall: 'getxattr',
+    source: 'getxattr(2)',
+  },
+  {
+    does: 'getxattr() into what has no room for it',
+    call: (owned) => sys.getxattr(`/proc/self/fd/${tcp(owned)}`, 'system.sockprotoname', one()),
+    code: 'ERANGE',
+    syscall: 'getxattr',
+    source: 'getxattr(2)',
+  },
+  {
+    does: 'getxattr() of a path that leads nowhere',
+    call: () => sys.getxattr('/none of this', 'user.a', one()),
+    code: 'ENOENT',
+    syscall: 'getxattr',
+    source: 'getxattr(2)',
+  },
+  {
     does: 'lseek() of what has no places',
     call: (owned) => sys.lseek(tcp(owned), 0, sys.SEEK_SET),
     code: 'ESPIPE',

@@ -86,6 +86,22 @@ test('readlinkat(): the bytes of a link, cut where the buffer ends', (t) => {
   t.is(sys.readlinkat(fd, 'link', buffer.subarray(0, 3)), 3);
 });
 
+const protocols = [
+  ['TCP', sys.AF_INET, sys.SOCK_STREAM],
+  ['TCPv6', sys.AF_INET6, sys.SOCK_STREAM],
+  ['UDP', sys.AF_INET, sys.SOCK_DGRAM],
+  ['NETLINK', sys.AF_NETLINK, sys.SOCK_RAW],
+] as const;
+for (const [name, domain, type] of protocols) {
+  test(`getxattr(): a socket's protocol is ${name}`, (t) => {
+    const path = `/proc/self/fd/${ownedBy(t).own(sys.socket(domain, type))}`;
+    const value = new Uint8Array(32);
+    t.is(sys.getxattr(path, 'system.sockprotoname', value), name.length + 1);
+    t.is(Buffer.from(value).toString('latin1'), name.padEnd(32, '\0'));
+    t.is(sys.getxattr(path, 'system.sockprotoname', new Uint8Array()), name.length + 1);
+  });
+}
+
 test('lseek(): from the start, from here, from the end, and past 32 bits', (t) => {
   const { path, fd } = temporary(t);
   writeFileSync(join(path, 'file'), '0123456789');

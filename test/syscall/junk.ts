@@ -57,6 +57,7 @@ const parameters: Record<string, readonly Kind[]> = {
   poll: ['any', 'ms'],
   read: ['fd', 'any'],
   readlinkat: ['fd', 'any', 'any'],
+  getxattr: ['any', 'any', 'any'],
   readv: ['fd', 'any'],
   recv: ['fd', 'any', 'any'],
   recvmsg: ['fd', 'any', 'any'],
