@@ -85,7 +85,7 @@ test('and its targets are there', (t) => {
 
 /** The rows of native/os/calls.h with a parameter that leads to bytes. */
 const ROW =
-  /^ {4}(?:\w+\()?\{?"(\w+)",.*\{k(?:(?:Vector|Message)?(?:In|Out)|InOut|String|Filter), "/gm;
+  /^ {4}(?:\w+\()*\{?"(\w+)",.*\{k(?:(?:Vector|Message)?(?:In|Out)|InOut|String|Filter), "/gm;
 
 test('every call of the addon that takes bytes is fuzzed', (t) => {
   const table = readFileSync(`${ROOT}native/os/calls.h`, 'utf8');
