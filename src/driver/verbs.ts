@@ -42,7 +42,11 @@ const LISTEN: Readonly<Record<keyof ListenOptions, true>> = {
   ...{ port: true, backlog: true, reuseAddress: true, fastOpen: true },
 };
 
-const CHECKS: Readonly<Record<string, (first: unknown) => void>> = {
+const CHECKS: Readonly<Record<string, (first: unknown, role: Role) => void>> = {
+  accept(_, role) {
+    if ((role as ServerRole).address !== undefined) return;
+    throw new Error('the server accepts nothing before it listens: listen() comes first');
+  },
   listen(options: unknown = {}) {
     checkFields('how to listen', options, LISTEN);
     const { port = 0 } = options as ListenOptions;
@@ -69,7 +73,7 @@ function checkOption(name: unknown): void {
   throw invalidValue(`there is no socket option ${String(name)}`);
 }
 
-/** Refuses what no driver could do with a verb's arguments. Throws TypeError or RangeError. */
-export function checkVerb(name: string, [first]: readonly unknown[]): void {
-  if (Object.hasOwn(CHECKS, name)) CHECKS[name]?.(first);
+/** Refuses what no driver could do. Throws Error; of arguments, TypeError or RangeError. */
+export function checkVerb(role: Role, name: string, [first]: readonly unknown[]): void {
+  if (Object.hasOwn(CHECKS, name)) CHECKS[name]?.(first, role);
 }

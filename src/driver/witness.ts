@@ -45,7 +45,7 @@ function watched<R extends Role>(role: R, calls?: AppEvent[]): R {
       if (COMPANIONS.has(property)) return async () => watched((await method()) as Role);
       return (...args: readonly unknown[]) => {
         try {
-          checkVerb(property, args);
+          checkVerb(target, property, args);
         } catch (error) {
           return Promise.reject(error);
         }

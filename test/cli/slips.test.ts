@@ -16,6 +16,7 @@ type Slips = Readonly<Record<string, readonly [story: string, says: RegExp]>>;
 const slips: Slips = {
   verb: ['({ server }) => server.open()', /^server\.open is not a function/],
   inside: ['async ({ client }) => client.actor.stop()', /^Cannot read properties of undefined/],
+  order: ['({ server }) => server.accept()', /^the server accepts nothing before it listens/],
   port: ['({ server }) => server.listen(8080)', /^how to listen must be an object, received 8080/],
   listen: [
     '({ server }) => server.listen({ prot: 1 })',
