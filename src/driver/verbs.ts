@@ -1,5 +1,6 @@
 // What a role is, whichever driver acts it: its verbs, and what they take. A slip of a story's author has one answer.
 
+import { types } from 'node:util';
 import { socketOptions } from '../syscall/option.js';
 import {
   checkEndpoint,
@@ -56,7 +57,7 @@ const CHECKS: Readonly<Record<string, (first: unknown, role: Role) => void>> = {
     checkEndpoint('to', to);
   },
   send(data) {
-    if (typeof data === 'string' || data instanceof Uint8Array) return;
+    if (typeof data === 'string' || types.isUint8Array(data)) return;
     throw invalidType(`send() takes text or bytes, received ${typeof data}`);
   },
   shutdown(how) {

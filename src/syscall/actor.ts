@@ -1,3 +1,4 @@
+import { addAbortListener } from 'node:events';
 import { argumentError, checkDescriptor, checkObject } from './argument.js';
 import { bpf_iter_create } from './bpf.js';
 import {
@@ -109,15 +110,24 @@ function signalIn(args: unknown[]): AbortSignal | undefined {
 
 /** Takes the options off the arguments, if that is what the last of them is. */
 function signalOf(args: unknown[], last: object): AbortSignal | undefined {
-  if (ArrayBuffer.isView(last) || Array.isArray(last)) return undefined;
+  // Of another class it is an argument, whatever its parts: an address with getters is Node's net.SocketAddress.
+  if (!isPlain(last)) return undefined;
+  const others = Object.keys(last).filter((key) => key !== 'signal');
   // Options without a signal are none; an address or a message, which have other parts, is an argument.
-  if (!('signal' in last) && Object.keys(last).length > 0) return undefined;
+  if (!('signal' in last) && others.length > 0) return undefined;
+  if (others.length > 0) throw argumentError('options', '{signal} and nothing else', last);
   const signal: unknown = 'signal' in last ? last.signal : undefined;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw argumentError('signal', 'an AbortSignal', signal);
   }
   args.pop();
   return signal;
+}
+
+/** Whether an object is of no class, in whatever realm it was made. */
+function isPlain(object: object): boolean {
+  const prototype = Object.getPrototypeOf(object);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 const cancels = new WeakMap<AbortSignal, Set<() => void>>();
@@ -131,7 +141,8 @@ function cancelsOf(signal: AbortSignal): Set<() => void> {
     const cancelAll = (): void => {
       for (const cancel of all) cancel();
     };
-    signal.addEventListener('abort', cancelAll, { once: true });
+    // Heard whatever other listeners do to the event.
+    addAbortListener(signal, cancelAll);
     cancels.set(signal, known);
   }
   return known;

@@ -3,7 +3,7 @@
 import { types } from 'node:util';
 import { define } from './call.js';
 import { AT_FDCWD, O_CLOEXEC, O_RDONLY } from './constants.js';
-import { Descriptors, encodePath, read } from './descriptor.js';
+import { Descriptors, encodePath, encodeString, read } from './descriptor.js';
 import { argumentError, type CallSite } from './error.js';
 
 const siteAt = (dirfd: number, path: string): CallSite =>
@@ -40,7 +40,8 @@ export const readlinkat = define<[dirfd: number, path: string, buffer: Uint8Arra
  */
 export const getxattr = define<[path: string, name: string, value: Uint8Array], number>({
   name: 'getxattr',
-  enter: (invoke, _room, path, name, value) => invoke(encodePath(path), encodePath(name), value),
+  enter: (invoke, _room, path, name, value) =>
+    invoke(encodePath(path), encodeString('name', name), value),
   site: (path) => ({ path }),
 });
 

@@ -117,7 +117,9 @@ export const timeval: Codec<number> = {
         throw argumentError('value', 'a number of seconds', seconds);
       }
       // Rounded as one number: a fraction of .9999999 must not become a million microseconds.
-      const microseconds = BigInt(Math.round(seconds * 1e6));
+      const rounded = Math.round(seconds * 1e6);
+      // 0 is no time-out at all.
+      const microseconds = BigInt(seconds > 0 ? Math.max(rounded, 1) : 0);
       v.setBigInt64(0, microseconds / 1_000_000n, true);
       v.setBigInt64(8, microseconds % 1_000_000n, true);
     }),

@@ -158,7 +158,7 @@ function encodeFlags(text: string): number {
 }
 
 function encodeOptions(options: readonly TcpOption[] | Uint8Array): Uint8Array {
-  const bytes = options instanceof Uint8Array ? [...options] : options.flatMap(encodeOption);
+  const bytes = ArrayBuffer.isView(options) ? [...options] : options.flatMap(encodeOption);
   check('the length of the options', bytes.length, MOST_OPTION_BYTES);
   const padded = new Uint8Array((bytes.length + 3) & ~3);
   padded.set(bytes);

@@ -709,6 +709,12 @@ const misuse: Misuse[] = [
     'lseek: offset must be an integer from -9007199254740991 to 9007199254740991, received 9007199254740992',
   ],
   [
+    'a name that is none',
+    () => sys.getxattr('/', 5 as never, one()),
+    'TypeError',
+    'name must be a string without NUL, received 5',
+  ],
+  [
     'a path with NUL',
     () => sys.readlinkat(-1, 'a\0b', one()),
     'RangeError',

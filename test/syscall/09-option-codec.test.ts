@@ -247,3 +247,8 @@ withCompiler(`structs are as long as the headers say${noCompiler}`, (t) => {
     sizeOf(['linux/ipv6.h', 'linux/tcp.h', 'linux/net_tstamp.h'], (each) => kernel.includes(each));
   t.deepEqual(theirs.trim().split('\n').sort(), sizes.map((each) => each.join(' ')).sort());
 });
+
+test('a time-out of less than the kernel can tell is its shortest, and not none', (t) => {
+  t.deepEqual(codec.timeval.decode(codec.timeval.encode(1e-9)), 1e-6);
+  t.deepEqual(codec.timeval.decode(codec.timeval.encode(0)), 0);
+});
