@@ -5,6 +5,8 @@ import { workerData } from 'node:worker_threads';
 import type { Watched } from './watchdog.js';
 
 const { turns, everyMs, loopMs, processMs, end } = workerData as Watched;
+/** A loop is paused again while it is found within Node, so often. */
+const MOST_PAUSES = 200;
 /** By this thread's own turns: a process that was stopped has not looped meanwhile. */
 let stillMs = 0;
 let loopingMs = 0;
@@ -35,12 +37,17 @@ function endLoop(): void {
   asked = true;
   const session = new Session();
   session.connectToMainThread();
+  let pauses = 0;
   session.on('Debugger.paused', ({ params: { callFrames } }) => {
+    pauses += 1;
     for (const { callFrameId } of callFrames.slice(0, 1)) {
-      const expression = `globalThis[Symbol.for('${end}')]?.()`;
+      const expression = `globalThis[Symbol.for('${end}')]?.(${pauses >= MOST_PAUSES})`;
       session.post('Debugger.evaluateOnCallFrame', { callFrameId, expression });
     }
+    // It is still here: it was within Node, between two turns of the loop.
+    session.post('Debugger.resume');
   });
+  session.on('Debugger.resumed', () => session.post('Debugger.pause'));
   session.post('Debugger.enable');
   session.post('Debugger.pause');
 }

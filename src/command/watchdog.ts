@@ -13,7 +13,10 @@ export interface Watched {
   readonly loopMs: number;
   /** The process is, where that did not help. */
   readonly processMs: number;
-  /** A global function that ends the command, by a name that nobody else has. */
+  /**
+   * A global function that ends the command, by a name that nobody else has. It does nothing if what it is called from is
+   * nobody's place, unless it is given true.
+   */
   readonly end: string;
 }
 
@@ -47,13 +50,12 @@ export class Watchdog implements Disposable {
     timeoutMs = Number.POSITIVE_INFINITY,
   ): Promise<Watchdog> {
     const loopMs = Math.min(timeoutMs, LONGEST_LOOP_MS);
-    const value = (): void => {
+    const value = (wherever: boolean): void => {
       const where = placesIn(new Error().stack);
+      if (where === '' && !wherever) return;
       also[Symbol.dispose]();
       io.status?.('');
-      io.chatter(
-        `a loop that lets nothing else go on was ended after ${loopMs / 1000} s, ${where}`,
-      );
+      io.chatter(`a loop that lets nothing else go on was ended after ${loopMs / 1000} s${where}`);
       // Where Node would say that it waits for a debugger.
       closeSync(2);
       io.endNow(EXPECTATION_FAILED);
@@ -78,9 +80,9 @@ export class Watchdog implements Disposable {
   }
 }
 
-/** The innermost lines of a stack that are neither Node's nor this package's own. */
+/** What to say of a stack: its lines that are neither Node's nor this package's own, if there are any. */
 function placesIn(stack = ''): string {
   const lines = stack.split('\n').filter((line) => /file:|\//.test(line));
   const theirs = lines.filter((line) => !/node:|\beval\b/.test(line) && !line.includes(OURS));
-  return theirs.map((line) => line.trim()).join(' ');
+  return theirs.length === 0 ? '' : `, ${theirs.map((line) => line.trim()).join(' ')}`;
 }

@@ -23,6 +23,11 @@ const loops: readonly (readonly [what: string, line: number, text: string])[] = 
        for (;;) await 0; });`,
   ],
   [
+    'that Node runs again and again',
+    LINE,
+    "export const a = scenario('a', () => { (function f() { process.nextTick(f); })(); });",
+  ],
+  [
     'behind what the run has waited for',
     LINE,
     "export const a = scenario('a', async ({ client }) => { await client.send('x'); for (;;); });",
