@@ -3,6 +3,7 @@
  *
  * usage: node --expose-gc soak.js [--scale N] [--only PART]. Scale 1, the default, takes an hour. Exits 1 where something grew.
  */
+import { writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { descriptors, threads } from '../fixture/held.js';
 import { until } from '../fixture/until.js';
@@ -10,6 +11,9 @@ import { parts } from './parts.js';
 
 /** Growth that a heap shows between two collections by itself; a leak of 50 bytes a life shows at scale 1. */
 const MEMORY_MIB = 32;
+
+/** A leak grows from each to the next. */
+const QUARTERS = 4;
 
 /** What this process holds. */
 interface Held {
@@ -48,6 +52,9 @@ async function flat(before: Held): Promise<Held> {
   return now;
 }
 
+const growth = (looks: readonly Held[], of: 'rssMib' | 'heapMib'): number =>
+  (looks.at(-1)?.[of] ?? 0) - (looks[0]?.[of] ?? 0);
+
 const { values } = parseArgs({
   options: { scale: { type: 'string', default: '1' }, only: { type: 'string' } },
 });
@@ -56,27 +63,31 @@ if (!(scale > 0)) throw new RangeError(`--scale: not a number above 0: ${values.
 const chosen = Object.entries(parts).filter(([name]) => [name, undefined].includes(values.only));
 if (chosen.length === 0) throw new RangeError(`--only: one of ${Object.keys(parts).join(', ')}`);
 
-const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+// Not process.stdout, which opens a descriptor where it is first written to.
+const say = (line: string): number => writeSync(1, `${line}\n`);
 for (const [name, { times, what, open, unavailable }] of chosen) {
   if (unavailable !== undefined) {
     say(`${name}: skipped: ${unavailable}`);
     continue;
   }
   const all = Math.ceil(times * scale);
-  // What is made once, whatever the number of turns, is made in the first quarter.
-  const first = Math.ceil(all / 4);
+  const quarter = Math.ceil(all / QUARTERS);
   const start = performance.now();
   const part = await open();
-  await part.run(first);
-  const before = look();
-  await part.run(all - first);
-  const after = await flat(before);
+  const looks: Held[] = [];
+  for (let done = 0; done < all; ) {
+    const times = Math.min(quarter, all - done);
+    await part.run(times);
+    done += times;
+    // What is made once, whatever the number of turns, is made in the first quarter.
+    const now = await flat(looks[0] ?? look());
+    looks.push(now);
+    say(`${name}, after ${done}: ${text(now)}`);
+  }
   await part[Symbol.asyncDispose]();
   const seconds = (performance.now() - start) / 1000;
   say(`${name}: ${all} ${what} in ${seconds.toFixed(1)} s`);
-  say(`  after ${first}: ${text(before)}`);
-  say(`  after ${all}: ${text(after)}`);
-  const grown = Math.max(after.rssMib - before.rssMib, after.heapMib - before.heapMib);
+  const grown = Math.max(...(['rssMib', 'heapMib'] as const).map((of) => growth(looks, of)));
   if (grown <= MEMORY_MIB) continue;
   say(`  memory grew by ${grown} MiB`);
   process.exitCode = 1;
