@@ -1,12 +1,14 @@
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { perFamily } from '../fixture/per-family.js';
-import { connected, listening, tcp } from '../fixture/sockets.js';
+import { awaitEvents, awaitThat, connected, listening, tcp } from '../fixture/sockets.js';
 
 perFamily('poll(): one result per request, in order', (t, family) => {
   const owned = ownedBy(t);
   const { client, server } = connected(owned, family);
   sys.write(client, 'x');
+  // A closed descriptor is news at once: with one among them, poll() waits for no other.
+  awaitEvents(server, sys.POLLIN);
   t.deepEqual(
     sys.poll(
       [
@@ -39,11 +41,18 @@ test('poll(): how a connection ends, bit by bit', (t) => {
   const { client, server } = connected(owned);
   const all = sys.POLLIN | sys.POLLOUT | sys.POLLRDHUP;
   const revents = () => sys.poll([{ fd: server, events: all }], 0)[0]?.revents;
+  const awaitEvent = (event: number) =>
+    awaitThat(
+      () => ((revents() ?? 0) & event) !== 0,
+      () => `${event}, there is ${revents()}`,
+    );
   t.is(revents(), sys.POLLOUT);
   sys.shutdown(client, sys.SHUT_WR);
+  awaitEvent(sys.POLLRDHUP);
   t.is(revents(), sys.POLLIN | sys.POLLOUT | sys.POLLRDHUP);
   sys.setOption(client, 'SO_LINGER', { on: true, seconds: 0 });
   owned.close(client);
+  awaitEvent(sys.POLLHUP);
   t.is(revents(), all | sys.POLLERR | sys.POLLHUP);
 });
 
