@@ -17,7 +17,7 @@ test('arrays, objects and signals of another realm are as good as ours', async (
   t.is(run(`const bytes = new Uint8Array(8); sys.write(client, new Uint8Array([1, 2, 3]))`), 3);
   t.is(run('sys.read(server, bytes) * 10 + bytes[2]'), 33);
   t.is(run('sys.writev(client, [new Uint8Array([4]), new Uint8Array([5])])'), 2);
-  t.is(run('sys.poll([{ fd: server, events: sys.POLLIN }], 1000)[0].revents'), sys.POLLIN);
+  t.is(run('sys.poll([{ fd: server, events: sys.POLLIN }], 5000)[0].revents'), sys.POLLIN);
   t.is(await run('actor.read(server, bytes)'), 2);
   t.is(run('bytes[1]'), 5);
   t.is(run('sys.setsockopt(server, sys.SOL_SOCKET, sys.SO_LINGER, new Uint8Array(8))'), undefined);
