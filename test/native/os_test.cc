@@ -407,7 +407,7 @@ int CountIn(const char* path) {
 
 // A thread that was joined is listed for a moment more.
 bool ComesDownTo(int count, const char* path) {
-  for (int look = 0; look < 2000; look++) {
+  for (int look = 0; look < 10000; look++) {
     if (CountIn(path) <= count) return true;
     usleep(1000);
   }
