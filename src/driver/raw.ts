@@ -9,6 +9,7 @@ import { encodeDestroy } from '../tcp/inet-diag.js';
 import { NetlinkCursor } from '../tcp/netlink.js';
 import type { Host } from '../world/host.js';
 import { dropArriving } from '../world/socket-fault.js';
+import { fill } from './fill.js';
 import type { NodeClientSide, NodeServerSide } from './node-side.js';
 import {
   CannotExpress,
@@ -26,7 +27,6 @@ import {
 
 const BUFFER_SIZE = 1024;
 const BACKLOG = 5;
-const FILL_SIZE = 1 << 16;
 const DIRECTIONS = { SHUT_RD: sys.SHUT_RD, SHUT_WR: sys.SHUT_WR, SHUT_RDWR: sys.SHUT_RDWR };
 
 /** Where and how an end acts. */
@@ -104,15 +104,7 @@ abstract class RawEnd implements Role {
   }
 
   async fill(): Promise<number> {
-    const chunk = new Uint8Array(FILL_SIZE);
-    for (let total = 0; ; ) {
-      try {
-        total += await this.actor.send(this.fd, chunk, sys.MSG_DONTWAIT);
-      } catch (error) {
-        if (error instanceof sys.SyscallError && error.code === 'EAGAIN') return total;
-        throw error;
-      }
-    }
+    return await fill(this.actor, this.fd, this.setting.signal);
   }
 
   protected async read(): Promise<Uint8Array> {

@@ -44,7 +44,7 @@ export interface Role extends AsyncDisposable {
 
   /** write(2); how many bytes were taken. */
   send(data: string | Uint8Array): Promise<number>;
-  /** Writes until no more is taken; how many bytes that was. */
+  /** Writes until the buffers of both ends are full; how many bytes that took. */
   fill(): Promise<number>;
   /** read(2); '' at the end of the stream. */
   receive(): Promise<string>;

@@ -2,11 +2,14 @@ import { castRaw } from '../../src/driver/raw.js';
 import type { Cast } from '../../src/driver/role.js';
 import { tcpInfo } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
+import { Network } from '../../src/world/network.js';
 import { World } from '../../src/world/world.js';
 import { test } from '../fixture/descriptors.js';
 import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 
+const infoOf = (end: Cast['server'] | Cast['client']) =>
+  end.withDescriptor((fd) => tcpInfo(fd).toObject());
 const stateOf = (end: Cast['server'] | Cast['client']) =>
   end.withDescriptor((fd) => tcpInfo(fd).state);
 
@@ -137,4 +140,24 @@ testUnless(noNamespace, 'one more connection: its address at once, its port late
   await other.setOption('IP_LOCAL_PORT_RANGE', { low: port, high: port });
   await other.connect(cast.server.address ?? t.fail());
   t.deepEqual(address(), { address: '127.0.0.1', port });
+});
+
+testUnless(noNamespace, 'fill() waits for acknowledgments, which make room again', async (t) => {
+  await using network = await Network.open({ link: true });
+  await using cast = await castRaw(network);
+  await connect(cast);
+  network.link?.delay({ from: 'server' }, 20);
+  const taken = await cast.client.fill();
+  const { unacked, notsentBytes = 0 } = infoOf(cast.client) ?? t.fail();
+  t.is(unacked, 0, 'nothing is on its way');
+  t.true(notsentBytes > 0 && notsentBytes < taken, `${notsentBytes} of ${taken} wait for room`);
+});
+
+testUnless(noNamespace, 'fill() gives up where nothing is acknowledged', async (t) => {
+  await using world = await World.open('namespace');
+  await using cast = await castRaw(world);
+  await connect(cast);
+  await cast.server.discardArriving(true);
+  t.true((await cast.client.fill()) > 0);
+  t.true((infoOf(cast.client)?.unacked ?? 0) > 0);
 });
