@@ -163,10 +163,9 @@ function held(
   for (const { tNs, oldState, state } of transitions) {
     if (sinceNs <= toNs && tNs >= fromNs) for (const each of current) states.add(each);
     sinceNs = tNs;
-    // What is in TIME_WAIT may give way to a request.
-    current = mayHandOver(oldState, state)
-      ? ['CLOSE', 'FIN_WAIT2', 'TIME_WAIT', 'SYN_RECV']
-      : [state];
+    // What is in TIME_WAIT may give way to a request; where somebody listens, so may what has ended.
+    if (mayHandOver(oldState, state)) current = ['CLOSE', 'FIN_WAIT2', 'TIME_WAIT', 'SYN_RECV'];
+    else current = state === 'CLOSE' && start === 'LISTEN' ? ['CLOSE', 'SYN_RECV'] : [state];
   }
   if (sinceNs <= toNs) for (const each of current) states.add(each);
   return states;

@@ -82,6 +82,13 @@ for (const { name, story } of [
     },
   },
   {
+    name: 'a request from the port of a connection that has ended',
+    story: {
+      transitions: lifeTransitions,
+      samples: [...samples, sample(90_000, 'server', 'SYN_RECV')],
+    },
+  },
+  {
     name: 'a reset that was lost on a link',
     story: {
       transitions: [
