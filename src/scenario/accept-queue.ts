@@ -115,10 +115,12 @@ export const listenerClosed: Scenario = {
     },
   },
 
-  async run({ server, client, reach, fails }) {
+  async run({ server, client, reach, timer, fails }) {
     await client.connect(await server.listen());
     await client.send('request\n');
     await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
+    // On its way still, it would draw a reset of its own.
+    await timer('client', 'off');
     await server.stopListening();
     await reach({ client: 'CLOSE', server: 'CLOSE' });
     await fails('the read of the client', 'ECONNRESET', client.receive());

@@ -32,11 +32,15 @@ export const closeWithUnreadData: Scenario = {
   },
 
   async run(stage) {
-    const { server, client, reach, moment, expect, fails } = stage;
+    const { server, client, reach, timer, moment, expect, fails } = stage;
     await establish(stage);
     await client.send('request\n');
+    // It has come when it is acknowledged.
+    await timer('client', 'off');
     await moment('unread');
     await server.send('response\n');
+    // An acknowledgment that comes after close() draws another reset.
+    await timer('server', 'off');
     await server.close();
     await reach({ client: 'CLOSE', server: 'CLOSE' });
     expect('what the client receives', 'response\n', await client.receive());

@@ -3,14 +3,19 @@
 import { establish } from './establish.js';
 import type { Scenario, Stage } from './scenario.js';
 
-/** The client half-closes, and closes when that is acknowledged. */
-async function closeInFinWait2(stage: Stage, seconds: number): Promise<void> {
+/** The client half-closes, and closes when that is acknowledged; what the server is in then. */
+async function closeInFinWait2(
+  stage: Stage,
+  seconds: number,
+  then: 'CLOSE' | 'CLOSE_WAIT',
+): Promise<void> {
   const { server, client, reach, moment, expect, fails } = stage;
   await establish(stage);
   await client.setOption('TCP_LINGER2', seconds);
   await client.shutdown('SHUT_WR');
   await reach({ client: 'FIN_WAIT2', server: 'CLOSE_WAIT' });
   await client.close();
+  await reach({ server: then });
   await moment('closed');
   expect('the read of the server', '', await server.receive());
   await fails('its write', 'EPIPE', server.send('late\n'));
@@ -33,10 +38,10 @@ export const linger2Negative: Scenario = {
   expected: { closed: { server: { cause: 'ghost' } } },
   control: {
     what: 'TCP_LINGER2 is positive',
-    run: (stage) => closeInFinWait2(stage, 2),
+    run: (stage) => closeInFinWait2(stage, 2, 'CLOSE_WAIT'),
   },
 
-  run: (stage) => closeInFinWait2(stage, -1),
+  run: (stage) => closeInFinWait2(stage, -1, 'CLOSE'),
 };
 
 /** FIN_WAIT2 that is short, for one socket. */

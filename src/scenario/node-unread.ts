@@ -4,7 +4,7 @@ import type { Scenario, Stage } from './scenario.js';
 const SOURCE = "node:net, 'end'; lib/internal/streams/readable.js, endReadable()";
 
 async function clientCloses(
-  { server, client, reach }: Stage,
+  { server, client, reach, timer }: Stage,
   unread: string,
   options: NodeListenOptions = {},
 ): Promise<void> {
@@ -12,6 +12,8 @@ async function clientCloses(
   await server.accept();
   await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
   if (unread !== '') await client.send(unread);
+  // The byte is acknowledged by itself, not with the FIN.
+  await timer('client', 'off');
   await client.close();
 }
 
@@ -90,11 +92,13 @@ export const nodePaused: Scenario = {
 };
 
 async function serverDestroys(stage: Stage, unread: boolean): Promise<void> {
-  const { server, client, reach, moment } = stage;
+  const { server, client, reach, timer, moment } = stage;
   await client.connect(await server.node.listen({ pauseOnConnect: true }));
   await server.accept();
   await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
   if (unread) await client.send('unread');
+  // It has come when it is acknowledged.
+  await timer('client', 'off');
   await moment('paused');
   await server.node.call(['destroy']);
 }
@@ -149,12 +153,16 @@ export const nodeResetAsEnd: Scenario = {
   },
   resets: ['server'],
 
-  async run({ server, client, reach, moment, expect }) {
+  async run({ server, client, reach, timer, moment, expect }) {
     await client.connect(await server.listen());
     await server.accept();
     await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
     await client.send('request\n');
+    // It has come when it is acknowledged.
+    await timer('client', 'off');
     await server.send('response\n');
+    // An acknowledgment that comes after close() draws another reset.
+    await timer('server', 'off');
     await server.close();
     await reach({ client: 'CLOSE', server: 'CLOSE' });
     await moment('reset');

@@ -30,7 +30,10 @@ export interface Stage {
     states: Partial<Readonly<Record<End, TcpStateName>>>,
     options?: ReachOptions,
   ): Promise<void>;
-  /** Waits until a timer runs at an end's socket, as sock_diag says it. Fails the run if 10 s pass. */
+  /**
+   * Waits until a timer runs at an end's socket, as sock_diag says it; `off`: until none does, so that whatever the end has
+   * sent is acknowledged. Fails the run if 10 s pass.
+   */
   timer(end: End, name: TimerName, options?: TimerOptions): Promise<void>;
   /** Waits until the thread that acts an end is blocked in a system call. Fails the run if 10 s pass. */
   blocked(role: Role, call: string): Promise<void>;

@@ -34,7 +34,7 @@ export const shutdownRead: Scenario = {
   },
 
   async run(stage) {
-    const { server, client, reach, moment, expect } = stage;
+    const { server, client, reach, timer, moment, expect } = stage;
     await establish(stage);
     await server.shutdown('SHUT_RD');
     await reach({ client: 'ESTABLISHED', server: 'ESTABLISHED' });
@@ -42,6 +42,8 @@ export const shutdownRead: Scenario = {
     expect('the read of the server', '', await server.receive());
 
     expect('the write of the client', 6, await client.send('still\n'));
+    // It has come when it is acknowledged.
+    await timer('client', 'off');
     await moment('written');
     expect('what the server reads all the same', 'still\n', await server.receive());
     expect('its next read', '', await server.receive());
