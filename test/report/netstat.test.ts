@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { basename } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { snapshot } from '../../src/observer/sock-diag.js';
 import { formatNetstat, type NetstatRow } from '../../src/report/netstat.js';
 import { AF_INET, AF_INET6 } from '../../src/tcp/address.js';
+import { until } from '../fixture/until.js';
 
 const line = (row: NetstatRow) => formatNetstat([row]).split('\n')[2];
 
@@ -116,6 +118,17 @@ async function open(t: ExecutionContext, bound: string, to: string): Promise<Pai
   return { server, client, accepted };
 }
 
+/** Waits until the kernel has taken all that a socket wrote to the other end, where nobody reads it. */
+async function unreadAndAcknowledged({ localPort, remotePort }: Socket, bytes: number) {
+  const queues = (from?: number, to?: number) =>
+    [...snapshot()].find(({ local, remote }) => local.port === from && remote.port === to);
+  const look = () => [queues(localPort, remotePort)?.sendQ, queues(remotePort, localPort)?.recvQ];
+  await until(
+    () => look().join() === `0,${bytes}`,
+    () => `Send-Q, Recv-Q: ${look().join()}`,
+  );
+}
+
 const owner = { pid: process.pid, program: basename(process.title.split(' ')[0] ?? '') };
 
 function endpoints(socket: Socket): Pick<NetstatRow, 'local' | 'remote'> {
@@ -147,6 +160,7 @@ for (const { name, bound, to, any, family, serverFamily } of [
   withNetstat(`what netstat prints for the same sockets: ${name}${suffix}`, async (t) => {
     const { server, client, accepted } = await open(t, bound, to);
     await new Promise((resolve) => client.write('unread', resolve));
+    await unreadAndAcknowledged(client, 6);
     const { stdout } = spawnSync('netstat', ['-antp'], { maxBuffer: Number.POSITIVE_INFINITY });
     const printed = String(stdout).split('\n');
     const common = { recvQ: 0, sendQ: 0, state: 'ESTABLISHED', owner } as const;
