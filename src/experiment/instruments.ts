@@ -293,10 +293,10 @@ export class Instruments implements AsyncDisposable {
     return Number(tNs - this.timeline.originNs);
   }
 
-  /** Waits until that many segments of the connection have been seen; not for long. */
-  async segments(count: number, deadlineMs: number): Promise<void> {
+  /** Waits until so many segments of the connection have been seen, and so many with RST; not for long. */
+  async tail(segments: number, resets: number, deadlineMs: number): Promise<void> {
     if (typeof this.#packets === 'string') return;
-    const enough = (): boolean => this.frames.length >= count;
+    const enough = (): boolean => this.frames.length >= segments && this.resets.length >= resets;
     for (const { capture } of this.#packets) await capture.until(enough, deadlineMs);
   }
 
@@ -338,8 +338,13 @@ export class Instruments implements AsyncDisposable {
     return frames.sort((a, b) => a.tNs - b.tNs);
   }
 
-  /** Who sent a segment of the connection. */
-  senderOf({ source }: Segment): End {
+  /** Who sent the connection's resets so far, in order. */
+  get resets(): End[] {
+    const resets = this.frames.filter(({ segment }) => segment.flags.includes('R'));
+    return resets.map(({ segment }) => this.#senderOf(segment));
+  }
+
+  #senderOf({ source }: Segment): End {
     const { address, port } = this.#server ?? { address: '', port: 0 };
     return source.port === port && source.address === address ? 'server' : 'client';
   }

@@ -323,7 +323,7 @@ export class Lab implements Stage, AsyncDisposable {
       // What is expected of it has not been held against anything.
       this.#check(`moment "${name}"`, 'comes', 'never came', 'scenario');
     }
-    if (segments !== undefined) await instruments.segments(segments.length, TAIL_MS);
+    await instruments.tail(segments?.length ?? 0, resets.length, TAIL_MS);
     this.left = this.#look();
     await instruments.finish();
     const { transitions, packets } = instruments.sees;
@@ -345,9 +345,7 @@ export class Lab implements Stage, AsyncDisposable {
         const flags = flagsOf(frames, segments);
         this.#check('segments of the connection', segments, flags, 'capture');
       }
-      const senders = frames
-        .filter(({ segment }) => segment.flags.includes('R'))
-        .map(({ segment }) => instruments.senderOf(segment));
+      const senders = instruments.resets;
       this.#check('resets of the connection, by their senders', resets, senders, 'capture');
     }
     const gaps = gapsIn(instruments.reports);
