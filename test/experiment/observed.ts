@@ -7,16 +7,17 @@ import { closeWait } from '../../src/scenario/close-wait.js';
 import type { Scenario } from '../../src/scenario/scenario.js';
 import * as sys from '../../src/syscall/sys.js';
 import { until } from '../fixture/until.js';
-import { HeldNamespaces } from './traces.js';
+import { HeldNamespaces, link } from './traces.js';
 
 /** The article's scenario with another story, or other expectations. */
 export const altered = (changes: Partial<Scenario>): Scenario => ({ ...closeWait, ...changes });
 
 /** Starts an actor in the namespace of the run that is under way. */
 async function inside(owned: sys.Descriptors): Promise<sys.Actor> {
-  const host = readlinkSync('/proc/self/ns/net');
+  const others = ['', readlinkSync('/proc/self/ns/net')];
   const tasks = readdirSync('/proc/self/task').map((tid) => `/proc/self/task/${tid}/ns/net`);
-  const namespace = tasks.find((path) => readlinkSync(path) !== host) ?? '';
+  // A thread that has ended may be listed for a moment.
+  const namespace = tasks.find((path) => !others.includes(link(path))) ?? '';
   const netns = owned.own(sys.open(namespace, sys.O_RDONLY | sys.O_CLOEXEC));
   return await sys.Actor.start({ netns });
 }

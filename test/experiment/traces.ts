@@ -21,7 +21,8 @@ function attempt<T>(look: () => T, otherwise: T): T {
 }
 
 const entries = (path: string): string[] => attempt(() => readdirSync(path), []);
-const link = (path: string): string => attempt(() => readlinkSync(path), '');
+/** What a link names; '' where it is there no more. */
+export const link = (path: string): string => attempt(() => readlinkSync(path), '');
 const text = (path: string): string => attempt(() => readFileSync(path, 'utf8'), '');
 const pids = (): number[] => entries('/proc').map(Number).filter(Number.isInteger);
 
