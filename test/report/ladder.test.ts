@@ -2,6 +2,7 @@ import test from 'ava';
 import type { Sighting, TimelineEvent } from '../../src/experiment/event.js';
 import { Timeline } from '../../src/experiment/timeline.js';
 import { formatLadder } from '../../src/report/ladder.js';
+import { closeWait } from '../../src/scenario/close-wait.js';
 import { closeWaitRun, noCapture } from '../fixture/run-on-timeline.js';
 import {
   crossing,
@@ -283,11 +284,14 @@ const onRun = noCapture === undefined ? test : test.skip;
 onRun(`a real run fits its width${noCapture ? ` (${noCapture})` : ''}`, async (t) => {
   const { run, events } = await closeWaitRun();
   t.is(run.record.reason, undefined);
+  // A busy machine's kernel may have sent one again.
+  const flags = run.frames.map(({ segment }) => segment.flags);
+  t.true(flags.length >= (closeWait.segments ?? []).length);
   for (const width of [60, 80, 132]) {
     const lines = formatLadder(events, { width, paint }).trimEnd().split('\n');
     for (const line of lines) t.true(line.length <= width, `${line.length}: ${line}`);
     const arrows = lines.flatMap((line) => /\| (?:--|<-).*? ([SFRP.]+) /.exec(line)?.[1] ?? []);
-    t.deepEqual(arrows, ['S', 'S.', '.', 'P.', '.', 'P.', '.', 'F.', '.', 'F.', '.']);
+    t.deepEqual(arrows, flags);
     const shown = lines.join('\n');
     for (const state of ['FIN_WAIT2', 'CLOSE_WAIT', 'TIME_WAIT', 'LAST_ACK']) {
       t.true(shown.includes(state), state);
