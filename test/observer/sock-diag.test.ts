@@ -12,6 +12,7 @@ import { perFamily } from '../fixture/per-family.js';
 import { socketFilter, testWith } from '../fixture/privilege.js';
 import {
   awaitEvents,
+  awaitLoopback,
   connected,
   type Family,
   ipv4,
@@ -33,6 +34,7 @@ perFamily('LISTEN: the queue and its limit', (t, family) => {
   const owned = ownedBy(t);
   const { fd, address, port } = listening(owned, family, 5);
   sys.connect(tcp(owned, family), { address, port });
+  awaitEvents(fd, sys.POLLIN);
   t.like(rowOf(fd), {
     state: 'LISTEN',
     family: family.domain,
@@ -130,14 +132,16 @@ perFamily('never accepted: no descriptor, inode 0, and there all the same', (t, 
   const tuple = tupleOf(client);
   owned.close(client);
   using diag = SockDiag.open();
-  const row = diag.find({ local: tuple.remote, remote: tuple.local });
-  t.like(row, { state: 'CLOSE_WAIT', inode: 0, recvQ: 6 });
+  const find = () => diag.find({ local: tuple.remote, remote: tuple.local });
+  awaitLoopback(() => find()?.state === 'CLOSE_WAIT');
+  t.like(find(), { state: 'CLOSE_WAIT', inode: 0, recvQ: 6 });
 });
 
 test('SYN_SENT: nobody has answered', (t) => {
   const owned = ownedBy(t);
-  const { fd: _, ...address } = listening(owned, ipv4, 0);
+  const { fd: listener, ...address } = listening(owned, ipv4, 0);
   sys.connect(tcp(owned), address);
+  awaitEvents(listener, sys.POLLIN); // its queue is full
   const waiting = tcp(owned, ipv4, sys.SOCK_NONBLOCK);
   t.throws(() => sys.connect(waiting, address), { code: 'EINPROGRESS' });
   t.like(rowOf(waiting), { state: 'SYN_SENT', timer: 'on', remote: address });
@@ -150,11 +154,12 @@ testWith(socketFilter)('SYN_RECV: a request socket, while its SYN+ACK is lost', 
   sys.attachFilter(lossy, Uint8Array.of(6, 0, 0, 0, 0, 0, 0, 0));
   t.throws(() => sys.connect(lossy, place), { code: 'EINPROGRESS' });
   const { port } = sys.getsockname(lossy);
-  const rows = [...snapshot({ states: ['SYN_RECV'] })];
-  const request = rows.find(
-    ({ local, remote }) => local.port === place.port && remote.port === port,
-  );
-  t.like(request, { state: 'SYN_RECV', local: place, inode: 0 });
+  const find = () =>
+    [...snapshot({ states: ['SYN_RECV'] })].find(
+      ({ local, remote }) => local.port === place.port && remote.port === port,
+    );
+  awaitLoopback(() => find() !== undefined);
+  t.like(find(), { state: 'SYN_RECV', local: place, inode: 0 });
   t.is(rowOf(quiet)?.recvQ, 0);
 });
 

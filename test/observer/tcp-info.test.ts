@@ -36,6 +36,7 @@ test('SYN_SENT: nobody has answered', (t) => {
   const owned = ownedBy(t);
   const { fd: listener, ...address } = listening(owned, ipv4, 0);
   sys.connect(tcp(owned), address);
+  awaitEvents(listener, sys.POLLIN); // its queue is full
   const waiting = tcp(owned, ipv4, sys.SOCK_NONBLOCK);
   t.throws(() => sys.connect(waiting, address), { code: 'EINPROGRESS' });
   t.is(tcpInfo(waiting).state, 'SYN_SENT');

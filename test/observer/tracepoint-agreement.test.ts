@@ -4,6 +4,8 @@
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
+import { SockDiag } from '../../src/observer/sock-diag.js';
+import { tcpState } from '../../src/observer/tcp-info.js';
 import {
   type TraceEvent,
   TracepointObserver,
@@ -11,7 +13,16 @@ import {
 } from '../../src/observer/tracepoint.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { type Family, families, listening, refusing, sendAgain, tcp } from '../fixture/sockets.js';
+import {
+  awaitEvents,
+  awaitLoopback,
+  type Family,
+  families,
+  listening,
+  refusing,
+  sendAgain,
+  tcp,
+} from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 const { via, reason } = TracepointObserver.availability();
@@ -58,7 +69,9 @@ const resets: readonly Story[] = [
     act(owned, family) {
       const { listener, client, server } = connect(owned, family);
       sys.write(client, 'unread');
+      awaitEvents(server, sys.POLLIN);
       owned.close(server);
+      awaitLoopback(() => tcpState(client) === 'CLOSE');
       return listener;
     },
     reason: 'TCP_ABORT_ON_CLOSE',
@@ -82,11 +95,15 @@ const resets: readonly Story[] = [
     name: 'the stub of a closed connection',
     act(owned, family) {
       const { listener, client, server } = connect(owned, family);
+      const [local, remote] = [sys.getpeername(client), sys.getsockname(client)];
       owned.close(server);
       // The ACK of the FIN, at once: until then there is no stub.
       sys.read(client, new Uint8Array(1));
       sys.setsockopt(client, sys.IPPROTO_TCP, sys.TCP_QUICKACK, 1);
+      using diag = SockDiag.open();
+      awaitLoopback(() => diag.find({ local, remote })?.timer === 'timewait');
       sys.write(client, 'late');
+      awaitLoopback(() => tcpState(client) === 'CLOSE');
       return listener;
     },
     reason: 'TCP_TIMEWAIT_SOCKET',

@@ -3,7 +3,7 @@ import * as sys from '../../src/syscall/sys.js';
 import { encodeMessage, NLMSGHDR_SIZE } from '../../src/tcp/netlink.js';
 import { SocketExtract, SocketView } from '../../src/tcp/socket-view.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { families, listening, tcp } from '../fixture/sockets.js';
+import { awaitLoopback, families, listening, tcp } from '../fixture/sockets.js';
 
 for (const family of families) {
   for (const info of [true, false]) {
@@ -14,6 +14,8 @@ for (const family of families) {
       sys.connect(client, listener);
       sys.write(client, 'unread');
       using diag = SockDiag.open();
+      const [local, remote] = [sys.getpeername(client), sys.getsockname(client)];
+      awaitLoopback(() => diag.find({ local, remote })?.recvQ === 6);
       const extract = diag.extract({ info });
       const all = Array.from({ length: extract.length }, (_, row) => new SocketView(extract, row));
       const inodes = extract.inodes();
