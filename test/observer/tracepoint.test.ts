@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 import type { ExecutionContext } from 'ava';
-import { SockDiag } from '../../src/observer/sock-diag.js';
-import { tcpInfo } from '../../src/observer/tcp-info.js';
+import { tcpInfo, tcpState } from '../../src/observer/tcp-info.js';
 import {
   type TraceEvent,
   TracepointObserver,
@@ -12,7 +12,15 @@ import {
 import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { families, listening, refusing, sendAgain, tcp } from '../fixture/sockets.js';
+import {
+  awaitEvents,
+  awaitLoopback,
+  families,
+  listening,
+  refusing,
+  sendAgain,
+  tcp,
+} from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 const { available, via: best, reason } = TracepointObserver.availability();
@@ -41,19 +49,16 @@ function connectTo(owned: sys.Descriptors, listener: { fd: number } & sys.Socket
   return { client, server: owned.own(sys.accept(listener.fd).fd) };
 }
 
-/** A connection from its SYN to both ends' close, the client's first, and until the kernel is done with it. */
+/** A connection from its SYN to its end at both sides, the client's first: the server keeps a descriptor of a socket that is dead. */
 function liveAndDie(owned: sys.Descriptors, listener: { fd: number } & sys.SocketAddress): number {
   const { client, server } = connectTo(owned, listener);
-  const remote = sys.getsockname(client);
-  const { fd: _, ...local } = listener;
+  const { port } = sys.getsockname(client);
   owned.close(client);
   sys.read(server, new Uint8Array(1));
-  owned.close(server);
-  // On a busy machine a thread of the kernel's takes packets on, after the call that sent them.
-  using diag = SockDiag.open();
-  const end = performance.now() + 10_000;
-  while (diag.find({ local, remote }) !== undefined && performance.now() < end);
-  return remote.port;
+  sys.shutdown(server, sys.SHUT_WR);
+  // The kernel takes a socket from its tables, tells of CLOSE, and writes it down last.
+  awaitLoopback(() => tcpState(server) === 'CLOSE');
+  return port;
 }
 
 /** The states that a call makes, in its own thread; what a packet makes may be in anybody's. */
@@ -134,7 +139,9 @@ for (const via of ways) {
     const { client, server } = connectTo(owned, listener);
     const { port } = sys.getsockname(client);
     sys.write(client, 'unread');
+    awaitEvents(server, sys.POLLIN);
     owned.close(server);
+    awaitLoopback(() => tcpState(client) === 'CLOSE');
     await observer.flush();
     const sent = observer.events.filter((event) => event.kind === 'send-reset');
     const received = observer.events.filter((event) => event.kind === 'receive-reset');
@@ -214,7 +221,13 @@ for (const via of ways) {
     t.is(whole.events.length, 50 * LIFE);
     t.true(tiny.lost > 0);
     t.true(tiny.events.length > 0);
-    t.deepEqual(tiny.events.map(essence), whole.events.slice(0, tiny.events.length).map(essence));
+    // By perf each CPU has a ring of its own, and fills it by itself.
+    let at = -1;
+    for (const event of tiny.events.map(essence)) {
+      at = whole.events.findIndex((other, i) => i > at && isDeepStrictEqual(essence(other), event));
+      t.not(at, -1, 'in order, each once');
+      if (at === -1) break;
+    }
     // At least: the count is of resets of others, too, which fill a perf ring since the kernel cannot tell their port.
     t.true(tiny.events.length + tiny.lost >= whole.events.length);
 
@@ -285,7 +298,9 @@ byBpf(`sockets of two namespaces with the same addresses are told apart${bpfNote
   }
   await Promise.all([both.flush(), first.flush()]);
   const shown = (events: readonly TraceEvent[]) =>
-    transitions(events).map((e) => `${e.netns} ${e.newState} ${e.local.port}`);
+    transitions(events)
+      .filter(({ netns }) => inodes.includes(netns ?? 0))
+      .map((e) => `${e.netns} ${e.newState} ${e.local.port}`);
   const expected = inodes.map((inode) => [`${inode} LISTEN 7777`, `${inode} CLOSE 7777`]);
   t.deepEqual(shown(both.events), expected.flat());
   t.deepEqual(shown(first.events), expected[0] ?? []);
