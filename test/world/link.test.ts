@@ -29,6 +29,11 @@ const reaches = (fd: number, state: string) =>
     () => `wanted ${state}, is in ${tcpState(fd)}`,
   );
 
+/** A write that a signal interrupts (one that stops the process, and one that has it go on, will) has written a part. */
+async function writeAll({ actor, fd }: Actor, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += await actor.write(fd, bytes.subarray(at));
+}
+
 async function readAll({ actor, fd }: Actor, length: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   for (let left = length; left > 0; ) {
@@ -50,7 +55,7 @@ for (const version of versions) {
       [server, client],
     ] as const) {
       const reading = readAll(to, bytes.length);
-      await from.actor.write(from.fd, bytes);
+      await writeAll(from, bytes);
       t.true((await reading).equals(bytes));
       const counters = await tcpCounters(to.actor);
       t.is(counters['InCsumErrors'], 0);
@@ -64,17 +69,25 @@ linked('the first FIN is lost: FIN_WAIT1 until it is sent again', async (t, stag
   const { client, server } = await connectHosts(fds, network);
   const lost = link.drop({ from: 'client', flags: 'F', nth: 1 });
   const again = link.watch({ from: 'client', flags: 'F', nth: 2 });
+  // What is sent again waits until both ends have been looked at.
+  link.pause();
   await client.actor.shutdown(client.fd, sys.SHUT_WR);
   const { from, segment, tNs } = await lost.hit;
   t.is(from, 'client');
   t.is(segment.flags, 'F.');
   t.is(tcpState(client.fd), 'FIN_WAIT1');
   t.is(tcpState(server.fd), 'ESTABLISHED');
+  link.resume();
   t.true((await again.hit).tNs > tNs);
   await reaches(client.fd, 'FIN_WAIT2');
   await reaches(server.fd, 'CLOSE_WAIT');
-  t.is(tcpInfo(client.fd).totalRetrans, 1);
-  t.is(lost.matched, 2);
+  // Once, or more often where this process had no processor for seconds.
+  const { totalRetrans = 0 } = tcpInfo(client.fd);
+  t.true(totalRetrans >= 1);
+  await until(
+    () => lost.matched === 1 + totalRetrans,
+    () => `${lost.matched} FINs were sent, ${totalRetrans} of them again`,
+  );
   t.is(lost.applied, 1);
 });
 
@@ -82,11 +95,13 @@ linked('the SYN+ACK is lost: SYN_SENT until it is sent again', async (t, stage) 
   const { link, fds, network } = stage;
   const listener = await listenOn(fds, network.server);
   const lost = link.drop({ flags: 'S.', nth: 1 });
+  link.pause('server');
   const actor = await network.client.actor('client');
   const fd = await socketOn(fds, actor);
   const connecting = actor.connect(fd, listener.address);
   t.is((await lost.hit).from, 'server');
   t.is(tcpState(fd), 'SYN_SENT');
+  link.resume('server');
   await connecting;
   t.is(tcpState(fd), 'ESTABLISHED');
   t.true(lost.matched >= 2);
@@ -135,9 +150,11 @@ linked('a delayed FIN comes late, and not before', async (t, { link, fds, networ
   const { client, server } = await connectHosts(fds, network);
   const late = link.delay({ from: 'client', flags: 'F' }, 50);
   const reading = server.actor.read(server.fd, new Uint8Array(1));
-  await client.actor.shutdown(client.fd, sys.SHUT_WR);
+  const closing = client.actor.shutdown(client.fd, sys.SHUT_WR);
   const { tNs } = await late.hit;
+  // In the same turn of the loop: no timer has run since.
   t.is(tcpState(client.fd), 'FIN_WAIT1');
+  await closing;
   t.is(await reading, 0);
   // A timer of Node's counts whole milliseconds, and may begin within one.
   t.true(process.hrtime.bigint() - tNs >= 49_000_000n);
@@ -153,7 +170,7 @@ linked('a duplicate is told of by the receiver, and read once', async (t, stage)
   t.is((await readAll(server, 4)).toString(), 'once');
   // RFC 2883: the second copy is reported by a D-SACK.
   await until(
-    () => (tcpInfo(client.fd).dsackDups ?? 0) === 1,
+    () => (tcpInfo(client.fd).dsackDups ?? 0) >= 1,
     () => JSON.stringify(tcpInfo(client.fd)),
   );
 });
@@ -163,10 +180,15 @@ linked('a segment is overtaken by the next, and read in order', async (t, stage)
   const { client, server } = await connectHosts(fds, network);
   sys.setOption(client.fd, 'TCP_NODELAY', true);
   const overtaken = link.reorder({ from: 'client', payload: true, nth: 1 });
-  await client.actor.write(client.fd, 'one ');
-  await overtaken.hit;
-  t.is(link.held, 1);
-  await client.actor.write(client.fd, 'two');
+  const next = link.watch({ from: 'client', payload: true, nth: 2 });
+  link.pause('client');
+  const { actor, fd } = client;
+  // One after the other, without a turn of the loop between them: what is sent again would overtake, too.
+  await Promise.all([actor.write(fd, 'one '), actor.write(fd, 'two')]);
+  t.is((await overtaken.hit).segment.payloadLength, 4);
+  t.is((await next.hit).segment.payloadLength, 3);
+  t.true(link.held >= 2);
+  link.resume('client');
   t.is((await readAll(server, 7)).toString(), 'one two');
   t.is(tcpInfo(server.fd).rcvOoopack, 1);
   t.is(link.held, 0);
@@ -228,7 +250,7 @@ linked('what becomes of a match later is not looked at', async (t, { link, netwo
   using fault = link.watch(match);
   Object.assign(match, { flags: 5 });
   await connectHosts(fds, network);
-  t.is(fault.applied, 1);
+  t.true(fault.applied >= 1);
 });
 
 linked('what can match nothing is refused', async (t, { link }) => {
