@@ -29,11 +29,18 @@ onWire('another segment than was expected is told with all before it', async (t,
   t.regex(lines[0] ?? '', /^< S\. seq 0, ack 1, win \d+, mss 14\d0, sackOK, wscale \d+$/);
   t.is(lines[1], '> .  seq 1, ack 1, win 65535');
   t.regex(lines[2] ?? '', /^< P\. seq 1:6, ack 1, win \d+, "hello"$/);
+});
+
+onWire('what was expected is told in the numbers of the conversation', async (t, scene, wire) => {
+  const { fd } = await scene.connected();
+  await scene.write(fd, 'hello');
+  await wire.expect('P.', { data: 'hello' });
+  wire.send('.');
   await scene.write(fd, 'again');
-  const message = await messageOf(wire.expect('P.', { seq: +5, ack: -1, data: 'x' }));
+  const message = await messageOf(wire.expect('P.', { seq: +1, ack: -1, data: 'x' }));
   t.regex(
     message,
-    /^expected P\., seq 6, ack 0, "x"; observed P\. seq 6:11, ack 1, win \d+, "again"\n {2}> S /,
+    /^expected P\., seq 7, ack 0, "x"; observed P\. seq 6:11, ack 1, win \d+, "again"\n {2}> S /,
   );
 });
 

@@ -121,6 +121,7 @@ onWire('a reset in the window, not exact, draws a challenge ACK', async (t, scen
 });
 
 onWire('one challenge ACK in tcp_invalid_ratelimit', async (t, scene, wire) => {
+  await scene.set('tcp_invalid_ratelimit', '60000');
   await scene.connected();
   wire.send('R', { seq: +1 });
   wire.send('R', { seq: +2 });
