@@ -1,4 +1,5 @@
 const memory = 'the kernel has no memory to spare for it: free some, or try again';
+const programs = 'starting programs takes Linux 5.11, or a seccomp profile that knows the call';
 const namespaces = 'see sysctl user.max_net_namespaces and user.max_user_namespaces';
 
 /** What to do about an errno that speaks of the machine and not of what was asked; where it depends on the call, by that. */
@@ -8,6 +9,8 @@ const remedies: Readonly<Record<string, string | Readonly<Record<string, string>
   ENOBUFS: memory,
   ENOMEM: memory,
   ENOSPC: { unshare: namespaces, clone: namespaces },
+  ENOSYS: { close_range: programs },
+  EINVAL: { close_range: programs },
   EUSERS: { unshare: namespaces, clone: namespaces },
   EPERM: {
     unshare: 'that takes CAP_SYS_ADMIN: in a container --cap-add SYS_ADMIN',

@@ -6,6 +6,10 @@ import type { Host } from '../world/host.js';
 /** Of what a program prints, in characters: one that prints without end must not fill the memory. */
 const MOST_KEPT = 1 << 20;
 
+/** Whether an error is that of a program's start, before it came to which program it is. */
+export const failedToStart = (error: unknown): boolean =>
+  error instanceof sys.SyscallError && ['clone', 'close_range'].includes(error.syscall);
+
 /** How to start a program. */
 export interface ProgramOptions {
   /** For messages and events. */

@@ -1,6 +1,7 @@
 import { release } from 'node:os';
 import { castCommand } from '../driver/command.js';
 import { castLibuv } from '../driver/libuv.js';
+import { failedToStart } from '../driver/program.js';
 import { castPrograms } from '../driver/programs.js';
 import { castRaw } from '../driver/raw.js';
 import {
@@ -124,6 +125,8 @@ export async function run(scenario: Scenario, options: RunOptions): Promise<Run>
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof CannotExpress) return unplayed(place.kind, error.message);
+    // No story has begun where a program cannot be started at all.
+    if (failedToStart(error) && !isShortage(error)) throw error;
     thrown = { error };
   }
   const frames: CapturedFrame[] = await lab.finish();

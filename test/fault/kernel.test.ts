@@ -66,6 +66,20 @@ const rows: Row[] = [
     },
     skipped: noNamespace,
   },
+  // Before Linux 5.9 there is no close_range, and before 5.11 it does not know CLOSE_RANGE_CLOEXEC.
+  ...(['ENOSYS', 'EINVAL'] as const).flatMap((errno) =>
+    [[], ['--driver', 'libuv'], ['--server', 'true']].map((flags) => ({
+      title: `${errno} where a program is started, run ${flags.join(' ')}: it cannot run here`,
+      refused: { close_range: errno },
+      command: ['run', 'close-wait', ...flags],
+      code: 3,
+      says: {
+        stdout: /^$/,
+        stderr: /^closewait: close_range E\w+: .*; starting programs takes Linux 5\.11\b.*\n$/,
+      },
+      skipped: noNamespace,
+    })),
+  ),
   {
     title: 'ENFILE for a socket',
     refused: { socket: 'ENFILE' },
