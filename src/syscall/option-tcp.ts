@@ -9,6 +9,7 @@ import {
   repairOptions,
   repairWindow,
   text,
+  u32,
   zerocopyReceive,
 } from './option-codec.js';
 import { at, get, set } from './option-row.js';
@@ -44,8 +45,8 @@ export const tcpOptions = {
   TCP_MD5SIG: tcp(c.TCP_MD5SIG, md5Key, set),
   TCP_MD5SIG_EXT: tcp(c.TCP_MD5SIG_EXT, md5Key, set),
   TCP_NODELAY: tcp(c.TCP_NODELAY, flag),
-  TCP_NOTSENT_LOWAT: tcp(c.TCP_NOTSENT_LOWAT, int, { unit: 'bytes' }),
-  TCP_QUEUE_SEQ: tcp(c.TCP_QUEUE_SEQ, int, { note: underRepair }),
+  TCP_NOTSENT_LOWAT: tcp(c.TCP_NOTSENT_LOWAT, u32, { unit: 'bytes' }),
+  TCP_QUEUE_SEQ: tcp(c.TCP_QUEUE_SEQ, u32, { note: underRepair }),
   TCP_QUICKACK: tcp(c.TCP_QUICKACK, flag),
   TCP_REPAIR: tcp(c.TCP_REPAIR, int, { needs: 'CAP_NET_ADMIN' }),
   TCP_REPAIR_OPTIONS: tcp(c.TCP_REPAIR_OPTIONS, repairOptions, {
@@ -61,7 +62,7 @@ export const tcpOptions = {
   TCP_SYNCNT: tcp(c.TCP_SYNCNT, int),
   TCP_THIN_DUPACK: tcp(c.TCP_THIN_DUPACK, flag),
   TCP_THIN_LINEAR_TIMEOUTS: tcp(c.TCP_THIN_LINEAR_TIMEOUTS, flag),
-  TCP_TIMESTAMP: tcp(c.TCP_TIMESTAMP, int, { note: 'set: of a socket with TCP_REPAIR' }),
+  TCP_TIMESTAMP: tcp(c.TCP_TIMESTAMP, u32, { note: 'set: of a socket with TCP_REPAIR' }),
   TCP_TX_DELAY: tcp(c.TCP_TX_DELAY, int, { unit: 'us' }),
   TCP_ULP: tcp(c.TCP_ULP, text),
   TCP_USER_TIMEOUT: tcp(c.TCP_USER_TIMEOUT, int, { unit: 'ms' }),

@@ -39,6 +39,7 @@ for (const on of ['tcp4', 'tcp6'] as const) {
   );
   round(on, 'SO_LOCK_FILTER', true);
   round(on, 'SO_MARK', 7);
+  round(on, 'SO_MARK', 0xdead_beef);
   round(on, 'SO_MAX_PACING_RATE', 1_000_000n);
   round(on, 'SO_NOFCS', true);
   round(on, 'SO_OOBINLINE', true);
@@ -183,6 +184,12 @@ refused(
   'there is no such clock',
 );
 const TAI = 11;
+testWith(netAdmin)('SO_PRIORITY on tcp4: the handle of a class, which has no sign', (t) => {
+  const fd = sockets.tcp4(ownedBy(t));
+  sys.setOption(fd, 'SO_PRIORITY', 0x8001_0001);
+  t.is(sys.getOption(fd, 'SO_PRIORITY'), 0x8001_0001);
+});
+
 testWith(netAdmin)('SO_TXTIME on udp4: a clock that needs CAP_NET_ADMIN', (t) => {
   const fd = sockets.udp4(ownedBy(t));
   sys.setOption(fd, 'SO_TXTIME', { clock: TAI, flags: 2 });

@@ -44,6 +44,7 @@ for (const on of ['tcp4', 'tcp6'] as const) {
   round(on, 'TCP_MAXSEG', 1000);
   round(on, 'TCP_NODELAY', true);
   round(on, 'TCP_NOTSENT_LOWAT', 4096);
+  round(on, 'TCP_NOTSENT_LOWAT', 2 ** 32 - 1);
   round(on, 'TCP_QUICKACK', false);
   round(on, 'TCP_REPAIR', sys.TCP_REPAIR_ON);
   round(on, 'TCP_RTO_MAX_MS', 5000);
@@ -219,6 +220,8 @@ withAdmin(`under repair: queues, their sequence numbers, the window, the clock`,
   sys.setOption(fd, 'TCP_TIMESTAMP', 1_000_000);
   const ticks = sys.getOption(fd, 'TCP_TIMESTAMP') - 1_000_000;
   t.true(ticks >= 0 && ticks <= performance.now() - beforeMs + 1, `it ticks: ${ticks} ms`);
+  sys.setOption(fd, 'TCP_TIMESTAMP', 4_000_000_000);
+  t.true(sys.getOption(fd, 'TCP_TIMESTAMP') >= 4_000_000_000, 'without a sign');
   // TCPOPT_MAXSEG is 2.
   sys.setOption(fd, 'TCP_REPAIR_OPTIONS', [{ code: 2, value: 1000 }]);
   t.throws(() => sys.getOption(fd, 'TCP_REPAIR_OPTIONS'), { code: 'ENOPROTOOPT' });
@@ -230,7 +233,7 @@ withAdmin(`under repair before connecting: TCP_QUEUE_SEQ is what it was set to`,
   sys.setOption(fd, 'TCP_REPAIR', sys.TCP_REPAIR_ON);
   sys.setOption(fd, 'TCP_REPAIR_QUEUE', 2);
   sys.setOption(fd, 'TCP_QUEUE_SEQ', 4_000_000_000);
-  t.is(sys.getOption(fd, 'TCP_QUEUE_SEQ') >>> 0, 4_000_000_000);
+  t.is(sys.getOption(fd, 'TCP_QUEUE_SEQ'), 4_000_000_000);
 });
 
 everyRowHasATest(tcpOptions);
