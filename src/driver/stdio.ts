@@ -13,9 +13,13 @@ export function print(text: string | Uint8Array): void {
   writeAll(STDOUT, text);
 }
 
-/** Prints a line to standard error. */
+/** Prints a line to standard error. Where it cannot be written there is nobody to tell, and the exit code still says it. */
 export function complain(line: string): void {
-  writeAll(STDERR, `${line}\n`);
+  try {
+    writeAll(STDERR, `${line}\n`);
+  } catch (error) {
+    if (!(error instanceof sys.SyscallError)) throw error;
+  }
 }
 
 /** Writes all of it, however many calls that takes. */

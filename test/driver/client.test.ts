@@ -62,6 +62,15 @@ test('nobody listens: what C says, then what the kernel said, exit 1', async (t)
   );
 });
 
+test('what cannot be said on stderr is still exit 1', async (t) => {
+  for (const args of [['localhost', '1'], []]) {
+    const full = ['sh', '-c', '"$@" 2>/dev/full', 'sh', ...closewait('client', ...args)];
+    const client = new Program(t, full);
+    t.is(await client.end(), 1);
+    t.is(client.stdout, USAGE);
+  }
+});
+
 const long = 'x'.repeat(1500);
 const conversations: { title: string; input: string; output: string; sent: string }[] = [
   {
