@@ -198,7 +198,8 @@ function checkNames(options: object, names: readonly string[]): void {
 function checkedOptions(options: SnapshotOptions): SnapshotOptions {
   checkNames(options, OPTIONS);
   const { states } = options;
-  if (states !== undefined && typeof states?.[Symbol.iterator] !== 'function') {
+  const isList = typeof states === 'object' && typeof states?.[Symbol.iterator] === 'function';
+  if (states !== undefined && !isList) {
     throw argumentError('states', 'a list of states', states);
   }
   return options;

@@ -55,11 +55,13 @@ export const int: Codec<number> = {
 export const flag: Codec<boolean> = {
   capacity: 4,
   decode: (bytes) => int.decode(bytes) !== 0,
-  encode: (value) => {
-    if (typeof value !== 'boolean') throw argumentError('value', 'a boolean', value);
-    return int.encode(value ? 1 : 0);
-  },
+  encode: (value) => int.encode(truth(value)),
 };
+
+function truth(value: boolean): number {
+  if (typeof value !== 'boolean') throw argumentError('value', 'a boolean', value);
+  return value ? 1 : 0;
+}
 
 /** int in network order: the index of an interface. */
 export const networkInt: Codec<number> = {
@@ -101,7 +103,7 @@ export const linger = struct<Linger>({
   }),
   encode: ({ on, seconds }) =>
     bytesOf(8, (v) => {
-      v.setInt32(0, on ? 1 : 0, true);
+      v.setInt32(0, truth(on), true);
       v.setInt32(4, fits(seconds, 0, 2 ** 31 - 1), true);
     }),
 });

@@ -320,7 +320,11 @@ const wrong: [what: string, options: unknown, error: RegExp][] = [
   ['a name that is none', { state: ['LISTEN'] }, /^options must be of states, family, info/],
   ['states that are no list', { states: 5 }, /^states must be a list of states, received 5$/],
   ['a family that is none', { family: Symbol('f') }, /^family must be AF_INET/],
-  ['a state as text, not in a list', { states: 'LISTEN' }, /^not a TCP state: L$/],
+  [
+    'a state as text, not in a list',
+    { states: 'LISTEN' },
+    /^states must be a list of states, received "LISTEN"$/,
+  ],
 ];
 for (const [what, options, message] of wrong) {
   test(`snapshot() refuses ${what}, and leaves no descriptor`, (t) => {

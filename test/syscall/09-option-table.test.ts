@@ -167,6 +167,8 @@ const misfits: [option: Name, value: unknown, message: RegExp][] = [
   ['SO_MAX_PACING_RATE', 'fast', /^value must be a bigint of 64 bits/],
   ['SO_LINGER', { on: true, seconds: -1 }, /^value must be an integer from 0/],
   ['SO_LINGER', { on: true }, /^value must be an integer from 0/],
+  ['SO_LINGER', { on: 'no', seconds: 0 }, /^value must be a boolean, received "no"$/],
+  ['SO_LINGER', { seconds: 0 }, /^value must be a boolean, received undefined$/],
   ['SO_LINGER', undefined, /^value must be an object, received undefined$/],
   ['SO_RCVTIMEO', -1, /^value must be a number of seconds/],
   ['SO_RCVTIMEO', '1', /^value must be a number of seconds/],
