@@ -3,6 +3,7 @@ import type { Endpoint } from '../tcp/address.js';
 import type { SocketRow } from '../tcp/socket-table.js';
 import type { Host } from '../world/host.js';
 import { dropArriving } from '../world/socket-fault.js';
+import { freePort } from './free-port.js';
 import { LimitedEnd } from './limited.js';
 import type { NodeClientSide, NodeServerSide } from './node-side.js';
 import { castRaw } from './raw.js';
@@ -159,7 +160,7 @@ class ServerCommand extends CommandEnd implements ServerRole {
   /** How it listens is its own affair. A port that is not said is a free one. */
   async listen({ port }: ListenOptions = {}): Promise<Endpoint> {
     const address = ownAddress(this.#host, this.#family);
-    const told = port ?? (await freePort(this.#host, this.#family, address));
+    const told = port ?? (await freePort(this.#host, this.#family, address, this.running.sockets));
     await this.running.start({ address, port: told });
     let before = '';
     const listeners = await this.running.has(
@@ -285,20 +286,6 @@ function ownAddress(host: Host, family: 4 | 6): string {
   const address = host.addresses[family];
   if (address === undefined) throw new CannotExpress('program', 'IPv6: this kernel has none');
   return address;
-}
-
-/** A port that is free there now. */
-async function freePort(host: Host, family: 4 | 6, address: string): Promise<number> {
-  const domain = family === 6 ? sys.AF_INET6 : sys.AF_INET;
-  const actor = await host.actor('port');
-  using fds = new sys.Descriptors();
-  try {
-    const fd = fds.own(await actor.socket(domain, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
-    await actor.bind(fd, { address, port: 0 });
-    return sys.getsockname(fd).port;
-  } finally {
-    await actor.stop();
-  }
 }
 
 /**
