@@ -285,7 +285,9 @@ static struct shared *share(const struct mode *mode, int listener) {
   for (int i = 0; i < 4; i++) {
     if (sem_init(all[i], 1, 0) != 0) err(1, "sem_init");
   }
-  if (signal(SIGCHLD, give_up) == SIG_ERR) err(1, "signal SIGCHLD");
+  // One that is stopped, as by Ctrl-Z, goes on again.
+  struct sigaction ended = {.sa_handler = give_up, .sa_flags = SA_NOCLDSTOP};
+  if (sigaction(SIGCHLD, &ended, NULL) != 0) err(1, "sigaction SIGCHLD");
   pid_t client = getpid();
   pid_t child = fork();
   if (child < 0) err(1, "fork");

@@ -19,7 +19,9 @@ import { snapshot } from '../../src/observer/sock-diag.js';
 import { visit } from '../../src/world/visit.js';
 import { World } from '../../src/world/world.js';
 import { test } from '../fixture/descriptors.js';
+import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from '../world/ability.js';
+import { Program } from './programs.js';
 
 const PROGRAM = fileURLToPath(new URL('../../../build/Release/teardown', import.meta.url));
 const CYCLES = 40;
@@ -52,6 +54,26 @@ for (const args of [[], ['nope'], ['abort', '--nope'], ['abort', '--processes', 
     t.is(spawnSync(PROGRAM, args, { input: '' }).status, 2);
   });
 }
+
+/** The server's process of a teardown, and whether it is stopped. */
+const serverOf = (pid: number): string =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
+const isStopped = (pid: string): boolean =>
+  readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') T ');
+
+test('a server that is stopped and goes on has not ended', async (t) => {
+  const teardown = new Program(t, [PROGRAM, 'client-first', '--processes']);
+  await teardown.shows('stdout', /ready\n/);
+  const server = serverOf(teardown.pid);
+  process.kill(Number(server), 'SIGSTOP');
+  await until(
+    () => isStopped(server),
+    () => readFileSync(`/proc/${server}/stat`, 'latin1'),
+  );
+  process.kill(Number(server), 'SIGCONT');
+  teardown.endInput('3\n');
+  t.is(await teardown.end(), 0, teardown.stderr);
+});
 
 type Open = (mode: TeardownMode, world: World) => TeardownArm | Promise<TeardownArm>;
 const arms: [TeardownDriver, Open][] = [
