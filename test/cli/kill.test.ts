@@ -71,13 +71,30 @@ async function caught(
   throw new Error('five runs passed the point unseen');
 }
 
+/**
+ * Catches a run at the point, ends it, and waits until nothing is left of it: how it ended. One that is over before the signal
+ * comes, as whoever sends it may have to wait for a processor, is started again.
+ */
+async function ended(
+  t: ExecutionContext,
+  args: readonly string[],
+  reached: (run: Run) => boolean,
+  signal: NodeJS.Signals,
+): Promise<number | NodeJS.Signals> {
+  for (let attempt = 1; ; attempt++) {
+    const { program, traces } = await caught(t, args, reached);
+    program.signal(signal);
+    const end = await program.end();
+    await t.notThrowsAsync(traces.gone());
+    if (end !== 0 || attempt === 5) return end;
+  }
+}
+
 for (const [point, reached] of Object.entries(points)) {
   testUnless(noNamespace, `SIGKILL when ${point}: nothing is left`, async (t) => {
-    const { program, traces } = await caught(t, ['close-wait'], reached);
-    program.signal('SIGKILL');
-    const end = await program.end();
+    const end = await ended(t, ['close-wait'], reached, 'SIGKILL');
+    // Once it has printed, it may have ended before the signal comes.
     t.true(end === 'SIGKILL' || (end === 0 && point === 'the report begins'), `${end}`);
-    await t.notThrowsAsync(traces.gone());
   });
 
   testUnless(noNamespace, `SIGINT when ${point}: nothing is left, said`, async (t) => {
@@ -97,16 +114,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
     `raw: ${signal} in CLOSE_WAIT or FIN_WAIT2: nothing is left`,
     async (t) => {
       // This scenario stays for a second where the other passes in 50 ms.
-      const { program, traces } = await caught(t, ['fin-wait2-expiry'], ({ traces }) =>
+      const inCloseWait = ({ traces }: Run): boolean =>
         traces
           .processes()
           .some(({ pid }) =>
             insideOf(pid).some((tid) => seesCloseWait(`/proc/${pid}/task/${tid}`)),
-          ),
-      );
-      program.signal(signal);
-      t.is(await program.end(), signal === 'SIGKILL' ? 'SIGKILL' : 130);
-      await t.notThrowsAsync(traces.gone());
+          );
+      const end = await ended(t, ['fin-wait2-expiry'], inCloseWait, signal);
+      t.is(end, signal === 'SIGKILL' ? 'SIGKILL' : 130);
     },
   );
 }
