@@ -118,16 +118,8 @@ runs(`run --timeout: a run that takes longer is ended, and says so${why}`, (t) =
 });
 
 runs(`run --jobs: a summary with what did not come out, exit 1${why}`, (t) => {
-  const args = [
-    'close-wait',
-    'time-wait-expiry',
-    '--driver',
-    'raw',
-    '--timeout',
-    '5',
-    '--jobs',
-    '2',
-  ];
+  // libuv's listeners have SO_REUSEADDR: what the second is about is not there, however fast the machine is.
+  const args = ['close-wait', 'server-first', '--driver', 'libuv', '--jobs', '2'];
   const { code, stdout } = closewait('run', ...args);
   t.regex(stdout, /\n1 reproduced, 1 not-reproduced in \d+\.\d s\n$/);
   t.is(code, 1);
@@ -164,12 +156,12 @@ function acting(pid: number): number {
 
 testUnless(noNamespace, 'run: Ctrl-C ends all that is going on; nothing is left', async (t) => {
   const traces = new Traces();
-  const scenarios = Array(4).fill('fin-wait2-expiry') as string[];
+  // Each takes a minute: none is over before the last has begun.
+  const scenarios = Array(4).fill('time-wait-expiry') as string[];
   const program = new Program(t, traces.marked([NODE, CLI, 'run', ...scenarios, '--jobs', '4']));
   await until(
     () => acting(program.pid) === 4,
     () => `${acting(program.pid)} act`,
-    20_000,
   );
   program.signal('SIGINT');
   t.is(await program.end(), 130);
