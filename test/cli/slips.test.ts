@@ -66,7 +66,7 @@ const HEAD = `const scenario = (name, run) =>
 function runFile(t: ExecutionContext, text: string, ...args: string[]): Finished {
   const file = join(scratch(t), 'mine.mjs');
   writeFileSync(file, HEAD + text);
-  return finished([process.execPath, CLI, 'run', file, '--timeout', '5', ...args]);
+  return finished([process.execPath, CLI, 'run', file, ...args]);
 }
 
 for (const [driver, each] of [

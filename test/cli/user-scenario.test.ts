@@ -301,7 +301,7 @@ runs(`an author's slips are refused at once, each with its own words${why}`, (t)
   const stories = Object.entries(slips).map(
     ([name, [story]]) => `export const ${name} = scenario('${name}', ${story});\n`,
   );
-  const ended = runFile(t, 'mine.mjs', HEAD + stories.join(''), '--timeout', '5', '--json');
+  const ended = runFile(t, 'mine.mjs', HEAD + stories.join(''), '--json');
   const records = JSON.parse(ended.stdout) as { scenario: string; reason: string }[];
   t.is(records.length, stories.length);
   for (const { scenario, reason } of records) t.regex(reason, slips[scenario]?.[1] ?? /^$/);
