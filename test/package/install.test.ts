@@ -43,6 +43,7 @@ const PROGRAM = `
   const { fd } = sys.accept(listener);
   fds.own(fd);
   fds.close(client);
+  sys.read(fd, new Uint8Array(1)); // until the FIN is there
   const seen = [tcpState(fd)];
   const { port } = sys.getsockname(fd);
   seen.push([...snapshot()].some(({ state, local }) => state === 'CLOSE_WAIT' && local.port === port));
