@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { numbersIn } from '../observer/proc.js';
 import { EXPECTATION_FAILED, type Io } from './command.js';
 
 /** What the code of scenario files does to this process: nobody else would say so, and all of it ends with us. */
@@ -102,9 +103,9 @@ function summaryOf(error: unknown): string {
   return `${what} ${where.trim()}`.trim();
 }
 
-/** What this process holds open, but for what Node opens when it sees fit: as `fd 21 socket:[4242]`. */
+/** What this process holds open, but for what Node opens when it sees fit: as `fd 21 socket:[4242]`, in their order. */
 function filesHeld(): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
+  return numbersIn('/proc/self/fd').flatMap((fd) => {
     try {
       const target = readlinkSync(`/proc/self/fd/${fd}`);
       return /^(socket|net):|^\/(?!dev\/|proc\/)/.test(target) ? [`fd ${fd} ${target}`] : [];

@@ -273,6 +273,18 @@ for (const { title, story, verdict, reason, stderr, timeout = '60' } of mistakes
   });
 }
 
+runs(`what is left open is told in the order of its numbers, and not as text${why}`, (t) => {
+  const text = `${HEAD}export const a = scenario('a', () => { while (openSync('/etc/passwd') < 100); });\n`;
+  const { code, stderr } = runFile(t, 'mine.mjs', text);
+  const fds = [...stderr.matchAll(/\bfd (\d+) /g)].map(([, fd]) => Number(fd));
+  t.is(fds.at(-1), 100);
+  t.deepEqual(
+    fds,
+    fds.toSorted((a, b) => a - b),
+  );
+  t.is(code, 1);
+});
+
 /** What is refused without waiting for it, or has held nothing. */
 const slips: Record<string, readonly [story: string, says: RegExp]> = {
   end: [
