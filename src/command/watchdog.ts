@@ -9,7 +9,7 @@ export interface Watched {
   readonly turns: Int32Array;
   /** How often that is looked at. */
   readonly everyMs: number;
-  /** A loop is ended when nothing has turned for so long. */
+  /** A loop is ended when it has computed for so long, and nothing has turned. */
   readonly loopMs: number;
   /** The process is, where that did not help. */
   readonly processMs: number;
@@ -77,6 +77,8 @@ export class Watchdog implements Disposable {
     clearInterval(this.#timer);
     Reflect.deleteProperty(globalThis, Symbol.for(END));
     void this.#worker.terminate();
+    // Which has it count as going on until it is gone: that may last, and it is nothing a scenario has left.
+    this.#worker.unref();
   }
 }
 
