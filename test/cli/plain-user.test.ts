@@ -156,7 +156,8 @@ testUnless(
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL'] as const) {
   testUnless(cannot ?? noUserNamespace, `a plain user: ${signal} leaves nothing`, async (t) => {
     const traces = new Traces();
-    const command = [...PLAIN, ...run(commandIn(t), 'close-wait')];
+    // It stays at its first moment: it is not over before the signal, however late that comes.
+    const command = [...PLAIN, ...run(commandIn(t), 'close-wait', '--pause')];
     const program = new Program(t, traces.marked(command));
     await until(
       () => traces.processes().some(({ argv }) => argv[0] === 'closewait-server'),
