@@ -186,8 +186,8 @@ export class Instruments implements AsyncDisposable {
       'CAP_BPF and CAP_PERFMON',
     );
     if (typeof observer === 'string') return observer;
-    if (this.#ended) {
-      // Interrupted while it started: nobody else would stop it.
+    if (this.#ended || this.timeline.closed) {
+      // Interrupted while it started, or another observer has failed: nobody else would stop it.
       await observer.stop();
       return OVER;
     }

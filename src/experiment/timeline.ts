@@ -92,6 +92,11 @@ export class Timeline implements AsyncIterable<TimelineEvent>, Disposable, FeedO
     return feed;
   }
 
+  /** Whether it has ended, by `close` or by a source that failed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** How many events were dropped to stay within the limit. */
   get dropped(): number {
     return Math.max(0, this.#nextId - this.#limit);

@@ -53,6 +53,23 @@ testUnless(noNamespace, 'packets of a world that is closed: they fail, and end',
 
 testUnless(
   noNamespace,
+  'a program that starts when an observer has failed: no trace is left',
+  async (t) => {
+    await using place = await openPlace({}, 'namespace', 4);
+    await using instruments = await Instruments.start(place, OPTIONS);
+    const feed = instruments.timeline.open({
+      name: 'capture',
+      latenessNs: 0,
+      delivers: 'in-order',
+    });
+    feed.fail(new Error('the interface is down'));
+    await t.notThrowsAsync(instruments.threadActs(process.pid, 'client'));
+    await t.notThrowsAsync(instruments.finish());
+  },
+);
+
+testUnless(
+  noNamespace,
   'frames that were not kept are missing, like those without room',
   async (t) => {
     await using world = await World.open('namespace');
