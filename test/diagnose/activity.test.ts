@@ -8,7 +8,7 @@ import { Program } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { until } from '../fixture/until.js';
 import { testUnless } from '../world/ability.js';
-import { type Language, languages, leaking } from './servers.js';
+import { type Language, languages, leaking, reaches } from './servers.js';
 
 const thread = (values: Partial<ThreadReport>): ThreadReport => {
   return { tid: 7, comm: 'x', state: 'S', ...values };
@@ -145,7 +145,9 @@ test('a Node process whose main thread is blocked: its event loop is named', asy
   const [, port] = await program.shows('stdout', /^port (\d+)\n/m);
   const client = owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
   sys.connect(client, { address: '127.0.0.1', port: Number(port) });
+  const ends = { local: sys.getpeername(client), remote: sys.getsockname(client) };
   owned.close(client);
+  await reaches(ends, 'CLOSE_WAIT');
   const { sockets } = await diagnose({ pids: [program.pid], settleMs: 100 });
   t.is(sockets[0]?.cause, 'never-accepted');
   t.regex(

@@ -3,20 +3,9 @@ import type { ExecutionContext } from 'ava';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import * as sys from '../../src/syscall/sys.js';
 import { type Cause, isLeak } from '../../src/tcp/cause.js';
-import type { TcpState } from '../../src/tcp/states.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { testUnless } from '../world/ability.js';
-import { causes, type Language, languages, leaking } from './servers.js';
-
-const states: Readonly<Record<Cause, TcpState>> = {
-  'eof-unread': 'CLOSE_WAIT',
-  'not-closed': 'CLOSE_WAIT',
-  'never-accepted': 'CLOSE_WAIT',
-  'shared-fd': 'CLOSE_WAIT',
-  'still-sending': 'CLOSE_WAIT',
-  ghost: 'CLOSE',
-  'peer-never-closes': 'FIN_WAIT2',
-};
+import { causes, type Language, languages, leaking, states } from './servers.js';
 
 /** Evidence that must be given, besides the cause itself. */
 const evidence: Readonly<Record<Cause, RegExp>> = {

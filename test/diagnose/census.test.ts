@@ -8,6 +8,7 @@ import { Census, startTicksOf } from '../../src/diagnose/census.js';
 import { DescriptorIterator } from '../../src/observer/descriptor-iterator.js';
 import * as sys from '../../src/syscall/sys.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { leaderless } from './servers.js';
 
 const inodeOf = (census: Census, fd: number): number =>
   census
@@ -88,6 +89,7 @@ for (const [how, asking, take] of [
       t.teardown(() => child.kill());
       await once(child.stdout, 'data');
       const pid = child.pid as number;
+      await leaderless(pid);
       const census = take();
       // It has opened its listener last.
       const listener = census.unlisted([]).get(pid)?.at(-1);

@@ -47,6 +47,7 @@ for (const family of families) {
     const owned = ownedBy(t);
     const { client, server } = connected(owned, family);
     sys.shutdown(client, sys.SHUT_WR);
+    awaitEvents(server, sys.POLLRDHUP);
     const released = await releaseTarget(findTarget(pid, server), 'reset', DEADLINE_MS);
     t.like(released, { helped: true, before: 'CLOSE_WAIT', after: 'CLOSE' });
     awaitEvents(client, sys.POLLIN);
@@ -61,6 +62,7 @@ for (const how of ['shutdown', 'reset'] as const) {
     const address = sys.getsockname(fd);
     // One may wait; the SYN of a second is passed over.
     sys.connect(tcp(owned), address);
+    awaitEvents(fd, sys.POLLIN);
     const waiting = owned.own(sys.socket(sys.AF_INET, NONBLOCKING));
     t.throws(() => sys.connect(waiting, address), { code: 'EINPROGRESS' });
     const target = findTarget(pid, waiting);

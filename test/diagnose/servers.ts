@@ -1,6 +1,6 @@
 /** Real servers that leak on purpose, in several languages, and a client that brings them there. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -8,6 +8,7 @@ import type { Runtime } from '../../src/diagnose/runtime.js';
 import { SockDiag } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import type { Cause } from '../../src/tcp/cause.js';
+import type { TcpState } from '../../src/tcp/states.js';
 import { compiled, Program, scratch } from '../driver/programs.js';
 import { until } from '../fixture/until.js';
 
@@ -32,6 +33,17 @@ export const causes: readonly Cause[] = [
   'ghost',
   'peer-never-closes',
 ];
+
+/** Where each is: what the kernel has in no table any more is in CLOSE. */
+export const states: Readonly<Record<Cause, TcpState>> = {
+  'eof-unread': 'CLOSE_WAIT',
+  'not-closed': 'CLOSE_WAIT',
+  'never-accepted': 'CLOSE_WAIT',
+  'shared-fd': 'CLOSE_WAIT',
+  'still-sending': 'CLOSE_WAIT',
+  ghost: 'CLOSE',
+  'peer-never-closes': 'FIN_WAIT2',
+};
 
 const PYTHON = `
 import os, socket, sys
@@ -210,7 +222,32 @@ export const languages: readonly Language[] = [
   },
 ];
 
-/** Starts a server and its client, and waits until the server has done what it leaks by. */
+/** Waits until what the client has sent, a FIN or a RST, has brought the server's end into a state. */
+export async function reaches(
+  ends: { readonly local: sys.SocketAddress; readonly remote: sys.SocketAddress },
+  state: TcpState,
+): Promise<void> {
+  using diag = SockDiag.open();
+  const now = (): TcpState => diag.find(ends)?.state ?? 'CLOSE';
+  await until(
+    () => now() === state,
+    () => `${state}; it is in ${now()}`,
+  );
+}
+
+/** Waits until the first thread of a process has no descriptors any more: pthread_join() returns before the kernel is done with it. */
+export async function leaderless(pid: number): Promise<void> {
+  const hasLet = (): boolean => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/0`) === '';
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    }
+  };
+  await until(hasLet, () => `the first thread of ${pid} has its descriptors still`);
+}
+
+/** Starts a server and its client, and waits until the server has done what it leaks by, and the kernel too. */
 export async function leaking(
   t: ExecutionContext,
   owned: sys.Descriptors,
@@ -222,6 +259,7 @@ export async function leaking(
   const port = Number(text);
   const client = owned.own(sys.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
   sys.connect(client, { address: '127.0.0.1', port });
+  const ends = { local: sys.getpeername(client), remote: sys.getsockname(client) };
   if (cause !== 'peer-never-closes') {
     if (cause === 'eof-unread') sys.send(client, 'unread');
     sys.shutdown(client, sys.SHUT_WR);
@@ -232,13 +270,6 @@ export async function leaking(
     sys.setOption(client, 'SO_LINGER', { on: true, seconds: 0 });
     owned.close(client);
   }
-  if (cause === 'peer-never-closes') {
-    using diag = SockDiag.open();
-    const ends = { local: sys.getpeername(client), remote: sys.getsockname(client) };
-    await until(
-      () => diag.find(ends)?.state === 'FIN_WAIT2',
-      () => "the FIN's ACK",
-    );
-  }
+  await reaches(ends, states[cause]);
   return { program, port };
 }
