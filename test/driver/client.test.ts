@@ -3,6 +3,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { threadsOf } from '../../src/observer/process.js';
+import { SockDiag } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import { refusing } from '../fixture/sockets.js';
 import {
@@ -146,7 +147,7 @@ test('input that somebody makes non-blocking is waited for', async (t) => {
   sys.fcntl(readEnd, sys.F_SETFL, sys.O_NONBLOCK);
   sys.write(writeEnd, 'test\n');
   await until(
-    () => threadsOf(client.pid)[0]?.syscall?.name?.match(/poll/) ?? undefined,
+    () => threadsOf(client.pid)[0]?.syscall?.name?.match(/poll|^restart_syscall$/) ?? undefined,
     () => `in ${threadsOf(client.pid)[0]?.syscall?.name}: ${client.stdout}`,
   );
   sys.write(writeEnd, 'Q\n');
@@ -207,8 +208,18 @@ test('the connection was reset while the user typed: write() error, exit 1', asy
     () => (sockets.length > 0 ? sockets : undefined),
     () => 'a client',
   );
+  const address = '127.0.0.1';
+  const ends = {
+    local: { address, port: socket?.remotePort ?? 0 },
+    remote: { address, port },
+  };
+  using diag = SockDiag.open();
+  t.is(diag.find(ends)?.state, 'ESTABLISHED');
   socket?.resetAndDestroy();
-  if (socket) await once(socket, 'close');
+  await until(
+    () => (diag.find(ends) === undefined ? true : undefined),
+    () => 'the RST has not come',
+  );
   client.type('test\n');
   t.is(await client.end(), 1);
   t.regex(client.stderr, /^write\(\) error\n.*(ECONNRESET|EPIPE).*\n$/);

@@ -7,8 +7,9 @@ import * as sys from '../../src/syscall/sys.js';
 import type { Endpoint } from '../../src/tcp/address.js';
 import { hasIpv6 } from '../../src/world/interfaces.js';
 import { World } from '../../src/world/world.js';
-import { test } from '../fixture/descriptors.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
 import { socketFilter, testWith } from '../fixture/privilege.js';
+import { refusing } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 import { scratch } from './programs.js';
 
@@ -120,12 +121,18 @@ test('a write to a peer that is gone fails with the errno of the kernel', async 
   await t.throwsAsync(server.send('late\n'), { code: 'EPIPE' });
 });
 
+test('a server that listens no more has closed', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castLibuv(world);
+  await cast.server.listen();
+  await cast.server.stopListening();
+  await t.notThrowsAsync(cast.server.node.hears('server close'));
+});
+
 test('nobody listens: the errno, the address and the port', async (t) => {
   await using world = await World.open('host');
   await using cast = await castLibuv(world);
-  const to = await cast.server.listen();
-  await cast.server.stopListening();
-  await cast.server.node.hears('server close');
+  const to = refusing(ownedBy(t));
   await t.throwsAsync(cast.client.connect(to), {
     code: 'ECONNREFUSED',
     message: new RegExp(`127.0.0.1:${to.port}`),

@@ -4,7 +4,8 @@ import { tcpInfo } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
 import { Network } from '../../src/world/network.js';
 import { World } from '../../src/world/world.js';
-import { test } from '../fixture/descriptors.js';
+import { ownedBy, test } from '../fixture/descriptors.js';
+import { awaitEvents, refusing } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from '../world/ability.js';
 
@@ -70,7 +71,7 @@ test('a late write is answered with the errno of the kernel', async (t) => {
   await connect(cast);
   // Closing with an unread byte resets the connection.
   await cast.server.send('late\n');
-  cast.client.withDescriptor((fd) => sys.poll([{ fd, events: sys.POLLIN }], 5000));
+  cast.client.withDescriptor((fd) => awaitEvents(fd, sys.POLLIN));
   await cast.client.close();
   await until(
     () => stateOf(cast.server) === 'CLOSE',
@@ -83,8 +84,7 @@ test('a late write is answered with the errno of the kernel', async (t) => {
 test('nobody listens: the errno, the address and the port', async (t) => {
   await using world = await World.open('host');
   await using cast = await castRaw(world);
-  const to = await cast.server.listen();
-  await cast.server[Symbol.asyncDispose]();
+  const to = refusing(ownedBy(t));
   await t.throwsAsync(cast.client.connect(to), {
     code: 'ECONNREFUSED',
     message: new RegExp(`127.0.0.1:${to.port}`),
