@@ -164,6 +164,8 @@ export async function callsIn(log: string): Promise<string[]> {
   for (const line of text.slice(text.search(/^socket\(AF_INET/m)).split('\n')) {
     const [, name = '', args = '', result = ''] = /^(\w+)\((.*)\)\s+= (-?\d+|\?)/.exec(line) ?? [];
     const fd = /^\d+/.exec(args)?.[0] ?? '';
+    // A call that a stop of the process has cut short is made again by the kernel: to the program it is one.
+    if (/ = \? ERESTARTSYS/.test(line)) continue;
     if (name === 'socket') names.set(result, 'socket');
     if (name === 'accept') names.set(result, 'connection');
     const who = names.get(fd);
