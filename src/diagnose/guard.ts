@@ -80,10 +80,10 @@ export function guard(options: GuardOptions = {}): Guard {
   };
 }
 
-/** The connections that nobody has accepted yet; closes what it asks. */
+/** The connections that nobody has accepted yet, and those that are being made: the cookie stays. Closes what it asks. */
 function waitingIn(opened: SockDiag): ReadonlySet<bigint> {
   using diag = opened;
-  const rows = [...diag.snapshot({ states: ['ESTABLISHED', 'CLOSE_WAIT'] })];
+  const rows = [...diag.snapshot({ states: ['SYN_RECV', 'ESTABLISHED', 'CLOSE_WAIT'] })];
   return new Set(rows.filter(({ inode }) => inode === 0).map(({ cookie }) => cookie));
 }
 
