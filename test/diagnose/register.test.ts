@@ -2,6 +2,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import type { SocketReport } from '../../src/diagnose/record.js';
@@ -26,13 +27,20 @@ async function started(
   return { program, file, directory };
 }
 
-/** Both ends: the FIN of one may still be on its way. */
-async function leaks({ pid }: Program): Promise<readonly SocketReport[]> {
-  const end = performance.now() + 10_000;
+/** Both ends: the FIN of one may still be on its way, and what happened `last` at each is written a moment later. */
+async function leaks(
+  { pid }: Program,
+  last: Readonly<Record<string, string>> = {},
+): Promise<readonly SocketReport[]> {
+  const isWritten = ({ state, source }: SocketReport): boolean => {
+    const event = source?.lastEvents.at(-1)?.event;
+    return event !== undefined && event === (last[state] ?? event);
+  };
+  const end = performance.now() + 30_000;
   for (;;) {
     const { sockets } = await diagnose({ pids: [pid], settleMs: 50 });
-    if (sockets.length === 2) return sockets;
-    if (performance.now() > end) throw new Error(`not two sockets: ${sockets.length}`);
+    if (sockets.length === 2 && sockets.every(isWritten)) return sockets;
+    if (performance.now() > end) throw new Error(`not two that are written: ${inspect(sockets)}`);
   }
 }
 
@@ -55,7 +63,7 @@ process.stdin.resume().on('end', () => process.exit());
 
 test('both ends: file and line, state and events', async (t) => {
   const { program, file, directory } = await started(t, HALF_OPEN);
-  const sockets = await leaks(program);
+  const sockets = await leaks(program, { CLOSE_WAIT: 'end', FIN_WAIT2: 'finish' });
   const accepted = sockets.find(({ state }) => state === 'CLOSE_WAIT')?.source;
   const listens = { file, line: lineWith(HALF_OPEN, 'server.listen') };
   t.like(accepted, { kind: 'server', ...listens, allowHalfOpen: true, paused: false });
@@ -97,7 +105,7 @@ process.stdin.resume().on('end', () => process.exit());
 
 test('a socket that was paused', async (t) => {
   const { program } = await started(t, PAUSED);
-  const left = await leaks(program);
+  const left = await leaks(program, { CLOSE_WAIT: 'pause', FIN_WAIT2: 'finish' });
   // Node has read the end before it stopped: the kernel says not-closed, and only the record tells why.
   const paused = left.find(({ state }) => state === 'CLOSE_WAIT')?.source;
   t.like(paused, { kind: 'server', paused: true, flowing: false, readableEnded: false });
