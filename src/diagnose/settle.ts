@@ -69,11 +69,14 @@ export async function settle(
   }
   const asSeen = (suspect: Suspect): Watched => ({ suspect, watchedMs: 0, sentBytes: 0 });
   if (young.length === 0) return { watched: first.map(asSeen), passing: 0 };
-  const end = start + settleMs - youngest;
+  let end = start + settleMs - youngest;
   let now: ReadonlyMap<bigint, Suspect>;
   do {
-    const leftMs = Math.max(0, end - nowMs());
-    await delay(Math.min(leftMs, settleMs / STEPS), undefined, { signal });
+    const beganMs = nowMs();
+    const waitMs = Math.min(Math.max(0, end - beganMs), settleMs / STEPS);
+    await delay(waitMs, undefined, { signal });
+    // While this process had no processor, others may have had none either: what was waited too long counts for nothing.
+    end += Math.max(0, nowMs() - beganMs - waitMs);
     now = new Map(look(young).map((each) => [each.cookie, each]));
   } while (nowMs() < end && young.some((each) => !hasMoved(each, now.get(each.cookie))));
   const watchedMs = Math.floor(nowMs() - start);

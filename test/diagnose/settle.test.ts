@@ -90,6 +90,14 @@ for (const { name, after, stays } of [
   });
 }
 
+test('while nothing could be done, nobody was watched', async (t) => {
+  let looks = 0;
+  const watching = settle([base], () => (++looks > 1 ? [] : [base]), { settleMs: 40 });
+  // As on a machine that stands still: who would have closed it had no processor either.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 80);
+  t.like(await watching, { watched: [], passing: 1 });
+});
+
 test('an abort ends the watching', async (t) => {
   const signal = AbortSignal.abort();
   await t.throwsAsync(settle([base], never, { settleMs: 1000, signal }), { name: 'AbortError' });
