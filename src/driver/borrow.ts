@@ -1,5 +1,5 @@
-import { readdirSync, readlinkSync } from 'node:fs';
 import * as sys from '../syscall/sys.js';
+import { socketsOf } from './processes.js';
 import type { Program } from './program.js';
 
 /**
@@ -11,7 +11,7 @@ export function borrowSocket<T>(
   look: (fd: number) => T,
 ): T | undefined {
   if (program === undefined) return undefined;
-  for (const fd of socketDescriptors(program.pid)) {
+  for (const { fd } of socketsOf([program.pid]).values()) {
     using fds = new sys.Descriptors();
     try {
       const copy = fds.own(sys.pidfd_getfd(program.pidfd, fd));
@@ -26,17 +26,4 @@ export function borrowSocket<T>(
     }
   }
   return undefined;
-}
-
-function socketDescriptors(pid: number): number[] {
-  const folder = `/proc/${pid}/fd`;
-  try {
-    return readdirSync(folder)
-      .filter((fd) => readlinkSync(`${folder}/${fd}`).startsWith('socket:'))
-      .map(Number);
-  } catch (error) {
-    // It has ended, or has just closed what was listed.
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
-  }
 }
