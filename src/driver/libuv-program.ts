@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { AbortError } from '../syscall/sys.js';
+import { AbortError, SyscallError } from '../syscall/sys.js';
 import type { Host } from '../world/host.js';
 import type { Acts, Order, Report, ToldError } from './libuv-protocol.js';
 import { Program } from './program.js';
@@ -133,7 +133,12 @@ export class LibuvProgram implements AsyncDisposable {
       if (this.#gone !== undefined) return reject(this.#gone);
       const order: Order = { id: this.#nextId++, act, args };
       this.#waiting.set(order.id, { resolve, reject });
-      this.process.type(`${JSON.stringify(order)}\n`);
+      try {
+        this.process.type(`${JSON.stringify(order)}\n`);
+      } catch (error) {
+        // Nobody reads any more: of how it has ended is heard in a moment.
+        if (!(error instanceof SyscallError && error.code === 'EPIPE')) throw error;
+      }
     });
     // What is still on its way when a story ends is nobody's to catch; who awaits it hears of its end.
     answered.catch(() => {});

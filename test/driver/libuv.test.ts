@@ -9,7 +9,7 @@ import { hasIpv6 } from '../../src/world/interfaces.js';
 import { World } from '../../src/world/world.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { socketFilter, testWith } from '../fixture/privilege.js';
-import { refusing } from '../fixture/sockets.js';
+import { awaitThat, refusing } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 import { scratch } from './programs.js';
 
@@ -252,6 +252,18 @@ test('a program that was killed says so to whoever waits', async (t) => {
   const accepting = cast.server.listen().then(() => cast.server.accept());
   process.kill(cast.server.pid ?? 0, 'SIGKILL');
   await t.throwsAsync(accepting, { message: /has ended \(9\)/ });
+  await t.throwsAsync(cast.server.listen(), { message: /has ended \(9\)/ });
+});
+
+test('a program whose end is not heard of yet takes no orders: its end is told', async (t) => {
+  await using world = await World.open('host');
+  await using cast = await castLibuv(world);
+  const { pid = 0 } = cast.server;
+  process.kill(pid, 'SIGKILL');
+  awaitThat(
+    () => !lives(`${pid}`),
+    () => `process ${pid} lives`,
+  );
   await t.throwsAsync(cast.server.listen(), { message: /has ended \(9\)/ });
 });
 
