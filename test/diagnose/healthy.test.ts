@@ -3,7 +3,7 @@ import { tcpInfo } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
 import { Program } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
-import { connected, drain } from '../fixture/sockets.js';
+import { awaitEvents, connected, drain } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
 
 const SERVER = `
@@ -77,6 +77,7 @@ test('a slow reader, long after the FIN has come: no leak', async (t) => {
   const { client, server } = connected(owned);
   sys.write(client, new Uint8Array(50_000));
   owned.close(client);
+  awaitEvents(server, sys.POLLRDHUP);
   await until(
     () => (tcpInfo(server).lastAckRecvMs ?? 0) > 250,
     () => JSON.stringify(tcpInfo(server)),
