@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type ClientRequest, get, request } from 'node:http';
 import type { Socket } from 'node:net';
@@ -17,7 +18,7 @@ const ANSWER_MS = 5000;
 const LAST_MS = 1000;
 /** A thread that runs JavaScript pauses at once; one that waits in its event loop does not pause at all. */
 const PAUSE_MS = 300;
-const CLOSE_MS = 50;
+const CLOSE_MS = 1000;
 
 interface Message {
   readonly id?: number;
@@ -83,10 +84,12 @@ async function asked(url: URL): Promise<string> {
 async function closeInspector(pid: number): Promise<void> {
   try {
     using session = await Session.open(await inspectorOf(pid, LAST_MS));
-    // Once this session has ended: neither from within a pause nor with a client does the inspector end cleanly.
-    const expression = `setTimeout(() => process._debugEnd(), ${CLOSE_MS})`;
+    // Neither from within a pause nor with a client, nor while one goes, does the inspector end cleanly; and where the event
+    // loop has not polled since the signal, it opens again. So this session ends long before, and a poll comes between.
+    const expression = `setTimeout(() => setImmediate(() => process._debugEnd()), ${CLOSE_MS})`;
     const end = session.send('Runtime.evaluate', { expression });
     await session.until((message) => message.id === end, PAUSE_MS);
+    await session.end(PAUSE_MS);
   } catch {
     // It has not opened, or its process has ended.
   }
@@ -209,6 +212,12 @@ class Session implements Disposable {
       this.#wake = () => woken.abort();
       await delay(leftMs, undefined, { signal: woken.signal }).catch(() => undefined);
     }
+  }
+
+  /** Says that no more comes, and waits until the other side has said so, too; not for long. */
+  async end(ms: number): Promise<void> {
+    const signal = AbortSignal.timeout(ms);
+    await once(this.#socket.end(), 'close', { signal }).catch(() => undefined);
   }
 
   #take(chunk: Buffer): void {

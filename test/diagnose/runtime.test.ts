@@ -124,7 +124,9 @@ test('Node: stacks through its own inspector, of a busy and of an idle main thre
     await program.shows('stdout', /^up\n/m);
     const { text, reason } = await stacksOf({ pid: program.pid, runtime: 'node' });
     t.regex(text ?? '', says, reason);
+    t.notRegex(text ?? '', /still listens/);
     await program.shows('stderr', /Debugger ending/);
+    t.is(program.stderr.match(/Debugger listening/g)?.length, 1, 'it has not opened again');
     program.signal('SIGKILL');
     await program.end();
   }
