@@ -43,8 +43,9 @@ inWorld('compare --node: the same scenario on another Node', (t) => {
   const { code, stdout, stderr } = closewait(
     ...['compare', 'node-unread-byte', '--node', NODE, '--json'],
   );
-  t.is(code, 0, stderr);
   const { records, differences } = JSON.parse(stdout);
+  const reasons = records.map(({ reason }: { reason?: string }) => reason).join('\n');
+  t.is(code, 0, `${stderr}${reasons}`);
   const runtime = `node ${process.version}`;
   t.deepEqual(
     records.map((each: Record<string, string>) => [each['driver'], each['runtime']]),
