@@ -88,7 +88,7 @@ async function closeInspector(pid: number): Promise<void> {
     // loop has not polled since the signal, it opens again. So this session ends long before, and a poll comes between.
     const expression = `setTimeout(() => setImmediate(() => process._debugEnd()), ${CLOSE_MS})`;
     const end = session.send('Runtime.evaluate', { expression });
-    await session.until((message) => message.id === end, PAUSE_MS);
+    await session.until((message) => message.id === end, ANSWER_MS);
     await session.end(PAUSE_MS);
   } catch {
     // It has not opened, or its process has ended.
