@@ -40,8 +40,8 @@ constexpr bool IsPointer(Arg kind) {
 // second way in is not worth its existence.
 constexpr bool HasGate(const CallSpec& spec) {
   using namespace std::string_view_literals;
-  for (std::string_view name :
-       {"getsockopt"sv, "readlinkat"sv, "read"sv, "write"sv, "shutdown"sv, "close"sv}) {
+  for (std::string_view name : {"getsockopt"sv, "readlinkat"sv, "socket"sv, "connect"sv, "accept"sv,
+                                "read"sv, "write"sv, "shutdown"sv, "close"sv}) {
     if (name == spec.name) return true;
   }
   return false;

@@ -74,49 +74,74 @@ export function roomFor<A extends unknown[]>({ room = 0 }: Call<A, unknown>, arg
   return room === 0 ? noRoom : new Uint8Array(typeof room === 'number' ? room : room(...args));
 }
 
+/** The error of a call that was made through its function, as whoever called that sees it. */
+export function failed<A extends unknown[], R>(
+  run: SyscallFunction<A, R>,
+  result: number,
+  args: A,
+  room: Uint8Array = noRoom,
+): SyscallError {
+  const call = run.row(...args);
+  const error = failure(call, result, callSite(call, args), room);
+  // The stack begins at who made the call.
+  Error.captureStackTrace(error, run);
+  return error;
+}
+
+function named<A extends unknown[], R>(
+  name: string,
+  run: (...args: A) => R,
+  row: (...args: A) => Call<A, R>,
+): SyscallFunction<A, R> {
+  Object.defineProperty(run, 'name', { value: name });
+  return Object.assign(run, { row });
+}
+
 /**
  * Makes the function of a call. It adds as little as it can to the crossing: parameters are fixed, since a rest and a
  * spread cost as much as the crossing does, and a room of fixed size serves every time, since a new typed array costs more.
+ *
+ * All rows share the code of that function, which V8 then compiles for none of them in particular. A call that is made in
+ * tight loops brings code of its `own`, which does what its row says.
  */
-export function define<A extends unknown[], R>(call: Call<A, R>): SyscallFunction<A, R> {
+export function define<A extends unknown[], R>(
+  call: Call<A, R>,
+  own?: (...args: A) => R,
+): SyscallFunction<A, R> {
+  if (own !== undefined) return named(call.name, own, () => call);
   const { enter, leave, room: size = 0 } = call;
   const kernel = native[call.name] as Invoke;
   const fixed = typeof size === 'number' ? new Uint8Array(size) : undefined;
-  const failed = (result: number, args: unknown[], room: Uint8Array): Error => {
-    const error = failure(call, result, callSite(call, args as A), room);
-    // The stack begins at who made the call.
-    Error.captureStackTrace(error, run);
-    return error;
-  };
   const run =
     enter === undefined
       ? (a: unknown, b: unknown, c: unknown, d: unknown) => {
           const result = kernel(a, b, c, d);
-          if (result < 0) throw failed(result, [a, b, c, d], noRoom);
+          if (result < 0) throw failed(defined, result, [a, b, c, d] as unknown as A);
           return leave === undefined ? result : leave(result, noRoom);
         }
       : (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => {
-          const room = fixed ?? roomFor(call, [a, b, c, d, e] as unknown as A);
+          const args = [a, b, c, d, e] as unknown as A;
+          const room = fixed ?? roomFor(call, args);
           const result = (enter as AnyEnter)(kernel, room, a, b, c, d, e);
-          if (result < 0) throw failed(result, [a, b, c, d, e], room);
+          if (result < 0) throw failed(defined, result, args, room);
           return leave === undefined ? result : leave(result, room);
         };
-  Object.defineProperty(run, 'name', { value: call.name });
-  return Object.assign(run as unknown as (...args: A) => R, { row: () => call });
+  const defined = named(call.name, run as unknown as (...args: A) => R, () => call);
+  return defined;
 }
 
 type AnyEnter = (invoke: Invoke, room: Uint8Array, ...args: unknown[]) => number;
 const noRoom = new Uint8Array();
 
-/** A function that is two calls in C, told apart by its arguments. */
+/** A function that is two calls in C, told apart by its arguments; `own` as in `define`. */
 export function choose<A extends unknown[], R>(
   name: string,
   which: (...args: A) => SyscallFunction<A, R>,
+  own?: (...args: A) => R,
 ): SyscallFunction<A, R> {
   const chosen = which as unknown as (...args: unknown[]) => (...args: unknown[]) => R;
   const run = (a: unknown, b: unknown, c: unknown, d: unknown) => chosen(a, b, c, d)(a, b, c, d);
-  Object.defineProperty(run, 'name', { value: name });
-  return Object.assign(run as unknown as (...args: A) => R, {
-    row: (...args: A) => which(...args).row(...args),
-  });
+  return named(name, own ?? (run as unknown as (...args: A) => R), (...args) =>
+    which(...args).row(...args),
+  );
 }

@@ -1,23 +1,38 @@
 // Descriptors of any kind: read(2) to close(2), waiting for them, and owning them.
 
 import { argumentError, checkDescriptor, checkInteger } from './argument.js';
-import { choose, define, nothing, twoInts } from './call.js';
+import { choose, define, failed, nothing, twoInts } from './call.js';
 import { native } from './native.js';
 import { encodeData } from './socket.js';
+import * as tight from './tight.js';
 
 const nowhere = () => ({});
 
 /** `ssize_t read(int fd, void *buf, size_t count)`: how many bytes came; 0 is the end: on TCP, the peer's FIN. */
-export const read = define<[fd: number, buffer: Uint8Array], number>({ name: 'read' });
+export const read = define<[fd: number, buffer: Uint8Array], number>(
+  { name: 'read' },
+  (fd, buffer) => {
+    const result = tight.read(fd, buffer);
+    if (result < 0) throw failed(read, result, [fd, buffer]);
+    return result;
+  },
+);
 
 /**
  * `ssize_t write(int fd, const void *buf, size_t count)`: how many bytes the kernel took, which may be fewer. EPIPE comes
  * without the signal: Node ignores SIGPIPE.
  */
-export const write = define<[fd: number, data: Uint8Array | string], number>({
-  name: 'write',
-  enter: (invoke, _room, fd, data) => invoke(fd, encodeData(data)),
-});
+export const write = define<[fd: number, data: Uint8Array | string], number>(
+  {
+    name: 'write',
+    enter: (invoke, _room, fd, data) => invoke(fd, encodeData(data)),
+  },
+  (fd, data) => {
+    const result = tight.write(fd, encodeData(data));
+    if (result < 0) throw failed(write, result, [fd, data]);
+    return result;
+  },
+);
 
 /** `ssize_t readv(int fd, const struct iovec *iov, int iovcnt)`: at most 64 buffers, filled in order. */
 export const readv = define<[fd: number, buffers: readonly Uint8Array[]], number>({
@@ -33,7 +48,10 @@ export const writev = define<[fd: number, data: readonly Uint8Array[]], number>(
  * `int close(int fd)`. Linux releases the descriptor whatever close returns: never repeat it. While another thread is
  * blocked in a read of the same descriptor, no FIN leaves until that read returns.
  */
-export const close = define<[fd: number], void>({ name: 'close', leave: nothing });
+export const close = define<[fd: number], void>({ name: 'close', leave: nothing }, (fd) => {
+  const result = tight.close(fd);
+  if (result < 0) throw failed(close, result, [fd]);
+});
 
 /** `int dup(int oldfd)`: the lowest free descriptor, the caller's to close. */
 export const dup = define<[fd: number], number>({ name: 'dup' });

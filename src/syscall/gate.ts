@@ -6,6 +6,9 @@ import { LENGTH, type Page, pageInUse, RESULT, SCRATCH, SCRATCH_SIZE, VALUE } fr
 
 const { gates } = native;
 const pass = (name: keyof typeof gates): (() => void) => gates[name] ?? native[name as 'gettid'];
+const opens = pass('socket');
+const connects = pass('connect');
+const accepts = pass('accept');
 const closes = pass('close');
 const shuts = pass('shutdown');
 const reads = pass('read');
@@ -16,6 +19,32 @@ const asks = pass('getsockopt');
 export const GATE_BYTES = SCRATCH_SIZE;
 
 const resultOf = ({ words }: Page): number => (words[RESULT] as number) | 0;
+
+/** `int socket(int domain, int type, int protocol)`. */
+export function socket(domain: number, type: number, protocol: number): number {
+  const page = pageInUse();
+  page.words[VALUE] = domain;
+  page.words[VALUE + 1] = type;
+  page.words[VALUE + 2] = protocol;
+  opens();
+  return resultOf(page);
+}
+
+/** `int connect(int sockfd, const struct sockaddr *addr, socklen_t addrlen)`: the address is the scratch's first `length` bytes. */
+export function connect(fd: number, length: number): number {
+  const page = pageInUse();
+  move(page, fd, length);
+  connects();
+  return resultOf(page);
+}
+
+/** `int accept(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: the peer's address is left on the scratch. */
+export function accept(fd: number): number {
+  const page = pageInUse();
+  move(page, fd, GATE_BYTES);
+  accepts();
+  return resultOf(page);
+}
 
 /** `int close(int fd)`. */
 export function close(fd: number): number {
@@ -40,15 +69,15 @@ function move(page: Page, fd: number, length: number): void {
   page.words[LENGTH] = length;
 }
 
-/** `ssize_t read(int fd, void *buf, size_t count)`: as many as there is room for. */
-export function read(fd: number): number {
+/** `ssize_t read(int fd, void *buf, size_t count)`: to the scratch. */
+export function read(fd: number, length = GATE_BYTES): number {
   const page = pageInUse();
-  move(page, fd, GATE_BYTES);
+  move(page, fd, length);
   reads();
   return resultOf(page);
 }
 
-/** `ssize_t write(int fd, const void *buf, size_t count)`: bytes of no meaning. */
+/** `ssize_t write(int fd, const void *buf, size_t count)`: what the scratch holds. */
 export function write(fd: number, length: number): number {
   const page = pageInUse();
   move(page, fd, length);

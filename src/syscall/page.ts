@@ -14,6 +14,8 @@ export interface Page {
   /** {result, value, value, ..., length}; the result and the values are int32. */
   readonly words: Uint32Array;
   readonly bytes: Uint8Array;
+  /** What the next call may overwrite, of `bytes`. */
+  readonly scratch: Uint8Array;
 }
 
 /** The place of the result among a page's words. */
@@ -38,14 +40,19 @@ interface State {
 // its own, has the same addon twice.
 const STATE = Symbol.for('closewait.page');
 const shared: { [STATE]?: State } = native.gates as object;
-shared[STATE] ??= { page: { words: new Uint32Array(), bytes: new Uint8Array() }, used: SIZE };
+const none: Page = { words: new Uint32Array(), bytes: new Uint8Array(), scratch: new Uint8Array() };
+shared[STATE] ??= { page: none, used: SIZE };
 const state: State = shared[STATE];
 
 function turn(): void {
   // Not zeroed: nobody is shown what the kernel did not write.
   const { buffer } = Buffer.allocUnsafeSlow(SIZE);
   native.usePage(buffer as ArrayBuffer);
-  state.page = { words: new Uint32Array(buffer), bytes: new Uint8Array(buffer) };
+  state.page = {
+    words: new Uint32Array(buffer),
+    bytes: new Uint8Array(buffer),
+    scratch: new Uint8Array(buffer, SCRATCH, SCRATCH_SIZE),
+  };
   state.used = SCRATCH + SCRATCH_SIZE;
 }
 

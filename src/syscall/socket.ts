@@ -1,7 +1,7 @@
 // Sockets: socket(2) to shutdown(2). One function, one entry into the kernel.
 
 import { argumentError } from './argument.js';
-import { choose, define, nothing, twoInts } from './call.js';
+import { choose, define, failed, nothing, twoInts } from './call.js';
 import {
   BPF_MAXINSNS,
   SO_ATTACH_FILTER,
@@ -9,7 +9,9 @@ import {
   SO_GET_FILTER,
   SOL_SOCKET,
 } from './constants.js';
+import { pageInUse } from './page.js';
 import { ADDRESS_CAPACITY, addressIn, type SocketAddress, siteOf, sockaddrOf } from './sockaddr.js';
+import * as tight from './tight.js';
 
 /** A new descriptor and the address at its other end. */
 export interface Accepted extends SocketAddress {
@@ -42,11 +44,18 @@ export function encodeData(data: Uint8Array | string): Uint8Array {
 }
 
 /** `int socket(int domain, int type, int protocol)`: a descriptor, the caller's to close. */
-export const socket = define<[domain: number, type: number, protocol?: number], number>({
-  name: 'socket',
-  enter: (invoke, _room, domain, type, protocol = 0) => invoke(domain, type, protocol),
-  site: nowhere,
-});
+export const socket = define<[domain: number, type: number, protocol?: number], number>(
+  {
+    name: 'socket',
+    enter: (invoke, _room, domain, type, protocol = 0) => invoke(domain, type, protocol),
+    site: nowhere,
+  },
+  (domain, type, protocol = 0) => {
+    const result = tight.socket(domain, type, protocol);
+    if (result < 0) throw failed(socket, result, [domain, type, protocol]);
+    return result;
+  },
+);
 
 /** `int socketpair(int domain, int type, int protocol, int sv[2])`: two connected descriptors, the caller's to close. */
 export const socketpair = define<
@@ -74,12 +83,20 @@ export const listen = define<[fd: number, backlog: number], void>({
   leave: nothing,
 });
 
-const acceptOnly = define<[fd: number, flags?: number], Accepted>({
-  name: 'accept',
-  room: ADDRESS_CAPACITY,
-  enter: (invoke, room, fd) => invoke(fd, unnamed(room)),
-  leave: accepted,
-});
+const acceptOnly = define<[fd: number, flags?: number], Accepted>(
+  {
+    name: 'accept',
+    room: ADDRESS_CAPACITY,
+    enter: (invoke, room, fd) => invoke(fd, unnamed(room)),
+    leave: accepted,
+  },
+  (fd) => {
+    const room = unnamed(pageInUse().scratch);
+    const result = tight.accept(fd);
+    if (result < 0) throw failed(accept, result, [fd]);
+    return accepted(result, room);
+  },
+);
 
 /** `int accept4(int sockfd, struct sockaddr *addr, socklen_t *addrlen, int flags)`: SOCK_NONBLOCK, SOCK_CLOEXEC. */
 export const accept4 = define<[fd: number, flags: number], Accepted>({
@@ -93,20 +110,28 @@ export const accept4 = define<[fd: number, flags: number], Accepted>({
  * `int accept(int sockfd, struct sockaddr *addr, socklen_t *addrlen)`: blocks until there is a connection. With `flags`
  * it is accept4. A connection whose peer has sent a RST already is returned all the same.
  */
-export const accept = choose<[fd: number, flags?: number], Accepted>('accept', (_, flags) =>
-  flags === undefined ? acceptOnly : (accept4 as typeof acceptOnly),
+export const accept = choose<[fd: number, flags?: number], Accepted>(
+  'accept',
+  (_, flags) => (flags === undefined ? acceptOnly : (accept4 as typeof acceptOnly)),
+  (fd, flags) => (flags === undefined ? acceptOnly(fd) : accept4(fd, flags)),
 );
 
 /**
  * `int connect(int sockfd, const struct sockaddr *addr, socklen_t addrlen)`. Interrupted, it goes on without its caller:
  * the connection is made or fails later (connect(2), EINTR).
  */
-export const connect = define<[fd: number, address: SocketAddress | Uint8Array], void>({
-  name: 'connect',
-  enter: (invoke, _room, fd, address) => invoke(fd, sockaddrOf(address)),
-  leave: nothing,
-  site: siteOf,
-});
+export const connect = define<[fd: number, address: SocketAddress | Uint8Array], void>(
+  {
+    name: 'connect',
+    enter: (invoke, _room, fd, address) => invoke(fd, sockaddrOf(address)),
+    leave: nothing,
+    site: siteOf,
+  },
+  (fd, address) => {
+    const result = tight.connect(fd, sockaddrOf(address));
+    if (result < 0) throw failed(connect, result, [fd, address]);
+  },
+);
 
 /** `ssize_t send(int sockfd, const void *buf, size_t len, int flags)`: how many bytes the kernel took. */
 export const send = define<[fd: number, data: Uint8Array | string, flags?: number], number>({
