@@ -11,6 +11,7 @@
 
 #include "arguments.h"
 #include "calls.h"
+#include "environment.h"
 #include "throw.h"
 
 namespace closewait::glue {
@@ -112,14 +113,15 @@ struct Actor::Submission final : os::Job, Keeper {
 };
 
 void Actor::Export(Napi::Env env, Napi::Object exports) {
-  // By itself: the most frequent call here, and node-addon-api would gather its arguments one by
-  // one.
-  const napi_property_descriptor submit = {.utf8name = "submit", .method = Submit};
-  exports.Set("Actor",
-              DefineClass(env, "Actor",
-                          {InstanceMethod("start", &Actor::Start), PropertyDescriptor(submit),
-                           InstanceMethod("cancel", &Actor::Cancel),
-                           InstanceMethod("stop", &Actor::StopMethod)}));
+  exports.Set("Actor", DefineClass(env, "Actor",
+                                   {InstanceMethod("start", &Actor::Start),
+                                    InstanceMethod("cancel", &Actor::Cancel),
+                                    InstanceMethod("stop", &Actor::StopMethod)}));
+  // No method: it is the most frequent call here, and to find what is behind `this` takes longer
+  // than all the rest. By itself: node-addon-api would gather its arguments one by one.
+  napi_value submit = nullptr;
+  napi_create_function(env, "submit", NAPI_AUTO_LENGTH, Submit, nullptr, &submit);
+  exports.Set("submit", Napi::Value(env, submit));
 }
 
 Actor::Actor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Actor>(info), env_(info.Env()) {
@@ -129,12 +131,21 @@ Actor::Actor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Actor>(info), en
   }
   // It is the object that holds the function: were it this reference, an actor whose function knows
   // it could never be collected.
-  info.This().As<Napi::Object>().DefineProperty(
-      Napi::PropertyDescriptor::Value("done", info[0], napi_default));
+  Napi::Object self = info.This().As<Napi::Object>();
+  self.DefineProperty(Napi::PropertyDescriptor::Value("done", info[0], napi_default));
   done_ = Napi::Weak(info[0].As<Napi::Function>());
+  actors_ = EnvironmentOf(env_).actors;
+  handle_ = std::find(actors_->begin(), actors_->end(), nullptr) - actors_->begin();
+  actors_->resize(std::max(actors_->size(), handle_ + 1));
+  (*actors_)[handle_] = this;
+  self.DefineProperty(Napi::PropertyDescriptor::Value(
+      "handle", Napi::Number::New(env_, static_cast<double>(handle_)), napi_default));
 }
 
-Actor::~Actor() { Close(); }
+Actor::~Actor() {
+  if (actors_ != nullptr) (*actors_)[handle_] = nullptr;
+  Close();
+}
 
 Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
   std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "actor";
@@ -163,31 +174,32 @@ Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
 }
 
 napi_value Actor::Submit(napi_env env, napi_callback_info info) {
-  napi_value values[kMostArguments + 2];
-  size_t count = kMostArguments + 2;
-  napi_value self = nullptr;
-  void* unwrapped = nullptr;
-  napi_get_cb_info(env, info, &count, values, &self, nullptr);
-  if (napi_unwrap(env, self, &unwrapped) != napi_ok) {
-    ThrowType(env, "submit", "this", "an Actor", self);
+  napi_value values[kMostArguments + 3];
+  size_t count = kMostArguments + 3;
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  const Actors& actors = *EnvironmentOf(env).actors;
+  int64_t handle = -1;
+  napi_get_value_int64(env, values[0], &handle);
+  if (handle < 0 || static_cast<size_t>(handle) >= actors.size() || actors[handle] == nullptr) {
+    ThrowRange(env, "submit", "actor", "the handle of an actor", values[0]);
     return nullptr;
   }
+  Actor* actor = actors[handle];
   int64_t id = 0;
-  napi_get_value_int64(env, values[0], &id);
+  napi_get_value_int64(env, values[1], &id);
   int32_t row = -1;
-  napi_get_value_int32(env, values[1], &row);
+  napi_get_value_int32(env, values[2], &row);
   if (row < 0 || row >= os::kCallCount) {
-    ThrowRange(env, "submit", "call", "the index of a call", values[1]);
+    ThrowRange(env, "submit", "call", "the index of a call", values[2]);
     return nullptr;
   }
   auto submission = std::make_unique<Submission>();
   submission->id = static_cast<uint64_t>(id);
   bool queued = false;
-  if (!kParsers[row](env, values + 2, submission.get(), nullptr, submission->call)) {
+  if (!kParsers[row](env, values + 3, submission.get(), nullptr, submission->call)) {
     submission->Release(env);
     return nullptr;
   }
-  auto* actor = static_cast<Actor*>(unwrapped);
   if (actor->thread_ != nullptr && actor->thread_->Submit(submission.get())) {
     submission.release();
     queued = true;

@@ -7,14 +7,17 @@
 #include <vector>
 
 #include "../os/actor.h"
+#include "environment.h"
 
 namespace closewait::glue {
 
 // new Actor(done: (id: number, result: number) => void)
 //   start(name: string, netns: number): number   0 or -errno
-//   submit(id, call, ...arguments): boolean       false: it has stopped
+//   handle: number
 //   cancel(id): void
 //   stop(): void                                  calls done for what was still out, then joins
+//
+// submit(handle: number, id, call, ...arguments): boolean       false: the actor has stopped
 //
 // `call` is an index into the rows of os::kCalls. The bytes of a submitted call are copied, so that
 // JavaScript may move or free its arrays while the thread blocks; output is copied back just before
@@ -43,6 +46,8 @@ class Actor final : public Napi::ObjectWrap<Actor> {
   static void OnEnvironmentEnd(void* self);
 
   Napi::Env env_;
+  std::shared_ptr<Actors> actors_;
+  size_t handle_ = 0;
   Napi::FunctionReference done_;
   napi_threadsafe_function wake_ = nullptr;
   std::unique_ptr<os::Actor> thread_;

@@ -5,8 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 namespace closewait::glue {
+
+class Actor;
 
 inline constexpr int kMostValues = 6;
 
@@ -17,7 +21,13 @@ struct Page {
   uint32_t length;
 };
 
+// The actors of an environment by their handles; null where one has gone.
+using Actors = std::vector<Actor*>;
+
 struct Environment {
+  // Each of them holds it as well: whether they or this go first is Node's affair.
+  std::shared_ptr<Actors> actors = std::make_shared<Actors>();
+
   // The page in use, or null.
   Page* page = nullptr;
   size_t page_size = 0;

@@ -186,12 +186,36 @@ function settle(pending: Pending<unknown[], unknown>, result: number, actor: str
   }
 }
 
+/** The calls that are out, by their places. (A Map that is empty between two calls would be made anew each time.) */
+class Outstanding {
+  readonly #calls: (Pending<unknown[], unknown> | undefined)[] = [];
+  readonly #free: number[] = [];
+
+  get size(): number {
+    return this.#calls.length - this.#free.length;
+  }
+
+  /** Returns the call's place: nobody else's until it is taken. */
+  add(call: Pending<unknown[], unknown>): number {
+    const place = this.#free.pop() ?? this.#calls.length;
+    this.#calls[place] = call;
+    return place;
+  }
+
+  take(place: number): Pending<unknown[], unknown> | undefined {
+    const call = this.#calls[place];
+    if (call === undefined) return undefined;
+    this.#calls[place] = undefined;
+    this.#free.push(place);
+    return call;
+  }
+}
+
 /** An actor's thread without its calls; see Actor. */
 class ActorThread implements AsyncDisposable {
   readonly name: string;
-  readonly #pending = new Map<number, Pending<unknown[], unknown>>();
+  readonly #pending = new Outstanding();
   readonly #thread: NativeActor;
-  #lastId = 0;
   #stopped = false;
 
   constructor(name: string, netns: number) {
@@ -199,8 +223,7 @@ class ActorThread implements AsyncDisposable {
     // The table and not `this`: the addon holds the function for good, and a forgotten actor is to be collected.
     const pending = this.#pending;
     this.#thread = new native.Actor((id, result) => {
-      const call = pending.get(id);
-      pending.delete(id);
+      const call = pending.take(id);
       if (call !== undefined) settle(call, result, name);
     });
     const result = this.#thread.start(name, netns);
@@ -245,14 +268,18 @@ class ActorThread implements AsyncDisposable {
       if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
       // Before the call is out: what only looks like a signal throws here.
       const all = signal && cancelsOf(signal);
-      const id = ++this.#lastId;
-      const index = indexes.get(row.name) ?? -1;
-      if (!this.#thread.submit(id, index, a, b, c, d, e, f))
-        throw cancelled(row, signal, this.name);
       const cancel = all && ((): void => this.#thread.cancel(id));
-      if (cancel) all.add(cancel);
       const pending: Pending<A, R> = { row, site, room, signal, cancel, resolve, reject };
-      this.#pending.set(id, pending as unknown as Pending<unknown[], unknown>);
+      const id = this.#pending.add(pending as unknown as Pending<unknown[], unknown>);
+      const index = indexes.get(row.name) ?? -1;
+      let queued = false;
+      try {
+        queued = native.submit(this.#thread.handle, id, index, a, b, c, d, e, f);
+      } finally {
+        if (!queued) this.#pending.take(id);
+      }
+      if (!queued) throw cancelled(row, signal, this.name);
+      if (cancel) all.add(cancel);
       // The addon has read the elements of arrays, which may be getters too.
       if (signal?.aborted) this.#thread.cancel(id);
     });

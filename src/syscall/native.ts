@@ -142,14 +142,15 @@ export type CallName = keyof NativeCalls;
 
 /** A native thread that makes calls for this one. See native/glue/actor.h. */
 export interface NativeActor {
+  /** What `submit` knows it by. */
+  readonly handle: number;
   start(name: string, netns: number): Result;
-  submit(id: number, call: number, ...args: unknown[]): boolean;
   cancel(id: number): void;
   stop(): void;
 }
 
 export interface Native extends NativeCalls {
-  /** Names in the order that Actor.submit counts them. */
+  /** Names in the order that `submit` counts them. */
   readonly calls: readonly CallName[];
   readonly constants: Readonly<Record<string, number>>;
   readonly errnos: Readonly<Record<string, readonly [number: number, text: string]>>;
@@ -161,6 +162,7 @@ export interface Native extends NativeCalls {
   /** See native/glue/mapping.h. */
   mmap(fd: number, length: number, offset: number, writable: boolean): ArrayBuffer | Result;
   munmap(buffer: ArrayBuffer): boolean;
+  submit(actor: number, id: number, call: number, ...args: unknown[]): boolean;
   readonly Actor: new (done: (id: number, result: number) => void) => NativeActor;
 }
 

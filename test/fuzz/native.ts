@@ -41,8 +41,8 @@ function submit(args: readonly unknown[], label: string): unknown {
   const [from = -1, to = -1] = sys.pipe2(sys.O_CLOEXEC);
   actor.start(label, -1);
   try {
-    actor.submit(1, row, ...args);
-    actor.submit(2, addon.calls.indexOf('write'), to, Uint8Array.of(1));
+    addon.submit(actor.handle, 1, row, ...args);
+    addon.submit(actor.handle, 2, addon.calls.indexOf('write'), to, Uint8Array.of(1));
     insist(() => addon.read(from, new Uint8Array(1)));
   } finally {
     actor.stop();

@@ -1,6 +1,4 @@
-import * as sys from '../../src/syscall/sys.js';
-import { actorOf } from '../fixture/actors.js';
-import { ownedBy, test } from '../fixture/descriptors.js';
+import { test } from '../fixture/descriptors.js';
 import { runScript } from '../fixture/script.js';
 
 /** An actor whose thread is in the call before the script goes on. */
@@ -260,6 +258,39 @@ test('an actor with a call under way is not collected', (t) => {
   t.is(ended.status, 0);
 });
 
+test('the handle of an actor that is gone is nobody, until another has it', (t) => {
+  const ended = runScript(
+    `const { native } = await import(new URL('native.js', SYS).href);
+     const gettid = native.calls.indexOf('gettid');
+     const told = [];
+     const handles = (() => [1, 2].map((which) => new native.Actor(() => told.push(which)).handle))();
+     const kept = new native.Actor((id) => told.push(id));
+     kept.start('kept', -1);
+     const isGone = (handle) => {
+       try {
+         return native.submit(handle, 1, gettid) && false;
+       } catch (error) {
+         return error instanceof RangeError;
+       }
+     };
+     while (!handles.every(isGone)) {
+       gc();
+       await new Promise(setImmediate);
+     }
+     const next = new native.Actor((id) => told.push(id));
+     next.start('next', -1);
+     for (const { handle } of [kept, next]) native.submit(handle, handle, gettid);
+     while (told.length < 2) await new Promise(setImmediate);
+     kept.stop();
+     next.stop();
+     process.stdout.write(\`\${handles} \${told.sort()} \${[-1, 3, 2 ** 32, 'x', undefined].map(isGone)}\`);`,
+    ['--expose-gc'],
+  );
+  t.is(ended.stderr, '');
+  t.is(ended.stdout, '0,1 0,2 true,true,true,true,true');
+  t.is(ended.status, 0);
+});
+
 /** The addon's actor by itself: what is told of a call here throws, each time. */
 const THROWING = `
   const { native } = await import(new URL('native.js', SYS).href);
@@ -271,7 +302,7 @@ const THROWING = `
   actor.start('actor', -1);
   const [from] = sys.pipe2();
   const queue = (call, ...args) => {
-    for (const id of [1, 2, 3]) actor.submit(id, native.calls.indexOf(call), ...args);
+    for (const id of [1, 2, 3]) native.submit(actor.handle, id, native.calls.indexOf(call), ...args);
   };
 `;
 
@@ -306,7 +337,7 @@ ends(
 const STOPPING = `
   const { native } = await import(new URL('native.js', SYS).href);
   const told = [];
-  const submit = (id, call, ...args) => actor.submit(id, native.calls.indexOf(call), ...args);
+  const submit = (id, call, ...args) => native.submit(actor.handle, id, native.calls.indexOf(call), ...args);
   const actor = new native.Actor((id) => {
     told.push(id);
     actor.stop();
@@ -342,47 +373,3 @@ ends(
   '',
   'told 1,2,3,4',
 );
-
-test('a call made by the getter of an argument is a call of its own', async (t) => {
-  const owned = ownedBy(t);
-  const pairs = [1, 2].map(() => sys.socketpair(sys.AF_UNIX, sys.SOCK_DGRAM | sys.SOCK_CLOEXEC));
-  const [[outer = -1, at = -1] = [], [inner = -1, other = -1] = []] = pairs;
-  for (const fd of pairs.flat()) owned.own(fd);
-  const actor = await actorOf(t);
-  const begun: Promise<number>[] = [];
-  const message: Parameters<typeof actor.sendmsg>[1] = {
-    data: [Buffer.from('outer')],
-    get address(): never {
-      begun.push(actor.sendmsg(inner, { data: [Buffer.from('the inner')] }));
-      return undefined as never;
-    },
-  };
-  t.is(await actor.sendmsg(outer, message), 5);
-  const buffer = new Uint8Array(16);
-  t.is(sys.read(at, buffer), 5);
-  for (const sent of await Promise.all(begun)) {
-    t.is(sent, 9);
-    t.is(sys.read(other, buffer), 9);
-  }
-  t.true(begun.length > 0);
-});
-
-test('what only looks like a signal is refused before the call is made', async (t) => {
-  const actor = await actorOf(t);
-  const [from, to] = sys.pipe2(sys.O_NONBLOCK).map((fd) => ownedBy(t).own(fd)) as [number, number];
-  sys.write(to, 'abc');
-  const refuse = (): never => {
-    throw new TypeError('no event target');
-  };
-  // Node before 24 says so by itself.
-  const signal: AbortSignal = Object.create(AbortSignal.prototype, {
-    aborted: { value: false },
-    addEventListener: { value: refuse },
-  });
-  for (let i = 0; i < 2; i++) {
-    await t.throwsAsync(actor.read(from, new Uint8Array(8), { signal }), {
-      instanceOf: TypeError,
-    });
-  }
-  t.is(await actor.read(from, new Uint8Array(8)), 3);
-});
