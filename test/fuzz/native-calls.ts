@@ -100,7 +100,7 @@ export function passGate(addon: Native, name: string, input: Input): unknown {
   words[1] = Number(input.fd());
   // Mostly on the page, and no longer than it.
   if (input.byte() < 192)
-    words.set([32 + (input.byte() >> 3), input.byte() % 64], 6 - (input.byte() % 4));
+    words.set([32 + (input.byte() >> 3), input.byte() % 64], 2 + (input.byte() % 4));
   words[7] = input.byte();
   const [, , level, option] = words;
   if (harmful(name, [0, level, option])) return 0;
