@@ -290,7 +290,7 @@ function explain(thrown: unknown): number {
       chatter('interrupted');
       return 130;
     }
-    const cannot = ['ERR_UNSUPPORTED_PLATFORM', 'ERR_ADDON_MISSING'];
+    const cannot = ['ERR_UNSUPPORTED_PLATFORM', 'ERR_ADDON_MISSING', 'ERR_LOOPBACK_DOWN'];
     // What the kernel refuses to the lab itself is no result of an experiment.
     if ('syscall' in error || cannot.includes(String(error.code))) {
       chatter(messageOf(error));

@@ -110,4 +110,4 @@ export {
   UnexpectedSegmentError,
   type Wire,
 } from './world/wire.js';
-export { World, type WorldKind } from './world/world.js';
+export { LoopbackDownError, World, type WorldKind } from './world/world.js';

@@ -1,4 +1,5 @@
-import type * as sys from '../syscall/sys.js';
+import * as sys from '../syscall/sys.js';
+import { IFF_UP } from '../tcp/rtnetlink.js';
 import { loopbackAddresses } from './addresses.js';
 import type { Addresses, Host, Place } from './host.js';
 import { hasIpv6, Interfaces } from './interfaces.js';
@@ -9,6 +10,18 @@ export { type Privilege, privilege };
 
 /** What a world is: a network namespace of its own, or the network the process was started in. */
 export type WorldKind = 'namespace' | 'host';
+
+/** The network of this process has a loopback that is down: nothing on one host reaches anything. */
+export class LoopbackDownError extends Error {
+  override readonly name = 'LoopbackDownError';
+  readonly code = 'ERR_LOOPBACK_DOWN';
+
+  constructor() {
+    super(
+      'the loopback interface is down in this network namespace: `ip link set lo up` (as root)',
+    );
+  }
+}
 
 /**
  * Where an experiment happens on one host: both ends of a connection are on its loopback. A world of kind `namespace` has
@@ -28,12 +41,14 @@ export class World implements Host, Place {
 
   /**
    * Opens a world. Throws SyscallError, EPERM from unshare, where a namespace is asked for and this process may not make
-   * one.
+   * one; LoopbackDownError where the host is asked for and its `lo` is down.
    */
   static async open(kind: WorldKind): Promise<World> {
     if (kind === 'host') {
       const shared = { 4: '127.0.0.1', 6: hasIpv6() ? '::1' : undefined };
-      return new World('host', Namespace.current(), shared);
+      const current = Namespace.current();
+      if (await isLoopbackDown(current)) throw new LoopbackDownError();
+      return new World('host', current, shared);
     }
     const namespace = await Namespace.open();
     try {
@@ -85,4 +100,17 @@ export class World implements Host, Place {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** False also where nobody may ask: what goes wrong on it will tell. */
+function isLoopbackDown(namespace: Namespace): Promise<boolean> {
+  return namespace.during('world', async (actor) => {
+    try {
+      using interfaces = await Interfaces.open(actor);
+      return ((await interfaces.find('lo')).flags & IFF_UP) === 0;
+    } catch (error) {
+      if (error instanceof sys.SyscallError) return false;
+      throw error;
+    }
+  });
 }
