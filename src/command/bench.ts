@@ -14,7 +14,7 @@ import {
   interruption,
   Usage,
 } from './command.js';
-import { again, bestWorld } from './place.js';
+import { again, bestWorld, needProc } from './place.js';
 
 const INTERRUPTED = 130;
 
@@ -34,6 +34,7 @@ export async function bench(flags: BenchFlags, io: Io): Promise<number> {
       : usage(() => parseBench(readFileSync(compare, 'utf8')), compare);
   // Whether it can be written is asked now, and not when all has been measured.
   if (html !== undefined) usage(() => writeFileSync(html, '', { flag: 'a' }), html);
+  needProc();
   const exitCode = await again(io);
   if (exitCode !== undefined) return exitCode;
 

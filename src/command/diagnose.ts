@@ -10,11 +10,13 @@ import {
   interruption,
   Usage,
 } from './command.js';
+import { needProc } from './place.js';
 
 /** `closewait diagnose` */
 export async function diagnose(flags: DiagnoseFlags, { out, chatter, paint }: Io): Promise<number> {
   const options = optionsFrom(flags);
   if (typeof options === 'string') throw new Usage(options);
+  needProc();
   if (options.stacks) {
     const { stackPlan } = await import('../diagnose/stacks.js');
     for (const line of stackPlan(options)) chatter(line);

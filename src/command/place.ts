@@ -1,4 +1,4 @@
-import { readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync, statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { enterNamespaces } from '../world/enter.js';
 import { privilege, World } from '../world/world.js';
@@ -41,9 +41,24 @@ export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> 
   }
 }
 
-/** Refuses a /proc in which this process has another number: nothing read there would be about it. */
-export function needOwnProc(): void {
-  if (readlinkSync('/proc/self') !== String(process.pid)) {
-    throw new CannotRun('/proc is of another pid namespace: mount it anew (unshare --mount-proc)');
-  }
+/** statfs(2): PROC_SUPER_MAGIC of linux/magic.h. */
+const PROC_FILE_SYSTEM = 0x9fa0;
+
+/** Refuses a place without a /proc in which this process is. */
+export function needProc(): void {
+  if (existsSync('/proc/self')) return;
+  throw new CannotRun(
+    isProcMounted() ? FOREIGN : '/proc is not mounted: `mount -t proc proc /proc`',
+  );
 }
+
+/** Refuses also a /proc in which this process has another number: nothing read there would be about it. */
+export function needOwnProc(): void {
+  needProc();
+  if (readlinkSync('/proc/self') !== String(process.pid)) throw new CannotRun(FOREIGN);
+}
+
+const FOREIGN = '/proc is of another pid namespace: mount it anew (unshare --mount-proc)';
+
+const isProcMounted = (): boolean =>
+  existsSync('/proc') && statfsSync('/proc').type === PROC_FILE_SYSTEM;

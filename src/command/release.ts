@@ -13,6 +13,7 @@ import { formatJson } from '../report/json.js';
 import { formatPlan, formatReleased, type ReleaseAction } from '../report/release.js';
 import { type Endpoint, parseAddress } from '../tcp/address.js';
 import { AS_EXPECTED, CannotRun, EXPECTATION_FAILED, type Io, Usage } from './command.js';
+import { needProc } from './place.js';
 
 /** The words of its command line. */
 export interface ReleaseFlags {
@@ -46,6 +47,7 @@ export async function release(flags: ReleaseFlags, io: Io): Promise<number> {
       throw new Usage('say which: --pid, --fd and --how, or --destroy LOCAL REMOTE');
     }
     if (how !== 'shutdown' && how !== 'reset') throw new Usage(`--how shutdown or reset: ${how}`);
+    needProc();
     const target = findTarget(number('pid', pid), number('fd', fd));
     if (!(await isWanted(how, target, flags, io))) return EXPECTATION_FAILED;
     return told(how, target, await releaseTarget(target, how, DEADLINE_MS), flags, io);
@@ -62,6 +64,7 @@ async function releaseByAddress(
   io: Io,
 ): Promise<number> {
   if (there === '' || more.length > 0) throw new Usage('--destroy takes two: LOCAL REMOTE');
+  needProc();
   const row = await findConnection({ local: endpointOf(here), remote: endpointOf(there) }, pid);
   const { inode, state, local, remote } = row;
   const holders = holdersOf(inode);

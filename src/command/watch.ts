@@ -15,6 +15,7 @@ import {
   interruption,
   Usage,
 } from './command.js';
+import { needProc } from './place.js';
 
 /** The words of its command line. */
 export interface WatchFlags {
@@ -36,6 +37,7 @@ export async function watch(flags: WatchFlags, io: Io): Promise<number> {
   if (typeof options === 'string') throw new Usage(options);
   const intervalMs = intervalFrom(flags.interval);
   const address = listen === undefined ? undefined : addressFrom(listen);
+  needProc();
   const signal = interruption();
 
   using eyes = await opened(options);

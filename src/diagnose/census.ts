@@ -6,10 +6,10 @@ import {
   codeOf,
   isGone,
   livingThreadOf,
-  numbersIn,
   ProcessDirectory,
   parseStat,
   unlessGone,
+  visibleProcesses,
 } from '../observer/proc.js';
 import { NOT_A_SOCKET, type SocketDescriptor, socketInode } from '../observer/process.js';
 import type { LinkBytes } from '../syscall/links.js';
@@ -47,8 +47,8 @@ const [PID, TID, FD, INODE] = [0, 1, 2, 3];
 export class Census {
   /** Processes that may not be read, by the errno that said so. */
   readonly refused = new Map<number, string>();
-  /** Whether /proc hides the processes of others (mount option hidepid). */
-  readonly hidden: boolean;
+  /** Why /proc may not list all processes; undefined where it does. */
+  readonly hidden: string | undefined;
   readonly #households = new Map<number, Household>();
   // A place for each descriptor of a socket, in order of pid and fd: ROW_WORDS numbers.
   #length = 0;
@@ -60,8 +60,8 @@ export class Census {
 
   /** Makes the pass; by `iterator` where there is one, which tells of sockets of TCP only. */
   constructor(iterator?: DescriptorIterator) {
-    const pids = numbersIn('/proc');
-    this.hidden = pids[0] !== 1;
+    const { pids, hidden } = visibleProcesses();
+    this.hidden = hidden;
     if (iterator === undefined) for (const pid of pids) this.#visit(pid);
     else this.#take(iterator);
     // At least as many buckets as places. The numbers were given out in turn: their last bits are as good as any hash.

@@ -89,7 +89,7 @@ export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis
   }
   const unreadable = pids
     ? [...pids].some((pid) => census.refused.has(pid))
-    : options.all === true && (census.refused.size > 0 || census.hidden);
+    : options.all === true && (census.refused.size > 0 || census.hidden !== undefined);
   const involved = new Set(pids);
   for (const socket of sockets) {
     if (socket.isShared) for (const { pid } of socket.holders) involved.add(pid);
@@ -210,9 +210,7 @@ function blindSpots({ refused, hidden }: Census, sockets: readonly SocketReport[
       `${count === 1 ? '1 process' : `${count} processes`} may not be read: ${refusal(code)}${effect}`,
     );
   }
-  if (hidden) {
-    reasons.push(`processes of other users are hidden (/proc is mounted with hidepid)${effect}`);
-  }
+  if (hidden !== undefined) reasons.push(`${hidden}${effect}`);
   if (unclaimed > 0 && reasons.length === 0) {
     reasons.push(
       `${unclaimed} sockets are listed without a holder: the kernel's own, in flight over a Unix socket, in the table of a single thread, with io_uring only, or of a process outside this pid namespace`,

@@ -219,7 +219,7 @@ export class Watch implements Disposable {
     const asked = [...refused].filter(([pid]) => this.#pids?.has(pid) ?? true);
     this.#blind = [
       ...(asked.length > 0 ? [`${asked.length} processes may not be read: ${asked[0]?.[1]}`] : []),
-      ...(hidden ? ['processes of other users are hidden (/proc is mounted with hidepid)'] : []),
+      ...(hidden === undefined ? [] : [hidden]),
     ];
     this.#census.paid(nowMs, process.cpuUsage(before), CENSUS_MS);
   }

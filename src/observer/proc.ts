@@ -119,6 +119,15 @@ export function numbersIn(directory: string): number[] {
     .sort((a, b) => a - b);
 }
 
+/** The processes that /proc lists, in ascending order, and why there may be others. */
+export function visibleProcesses(): { pids: number[]; hidden: string | undefined } {
+  const pids = unlessGone(() => numbersIn('/proc')) ?? [];
+  // The caller at least would be there.
+  if (pids.length === 0) return { pids, hidden: 'no processes can be seen: /proc is not mounted' };
+  const hidden = 'processes of other users are hidden (/proc is mounted with hidepid)';
+  return { pids, hidden: pids[0] === 1 ? undefined : hidden };
+}
+
 /** Throws RangeError unless it is a number that a process can have. */
 export function checkedPid(pid: number): number {
   if (!Number.isInteger(pid) || pid < 1) throw new RangeError(`not a process id: ${pid}`);

@@ -15,7 +15,15 @@
 import { readFileSync } from 'node:fs';
 import type { LinkBytes } from '../syscall/links.js';
 import { syscallName } from '../syscall/process.js';
-import { checkedPid, codeOf, isGone, numbersIn, ProcessDirectory, parseStat } from './proc.js';
+import {
+  checkedPid,
+  codeOf,
+  isGone,
+  numbersIn,
+  ProcessDirectory,
+  parseStat,
+  visibleProcesses,
+} from './proc.js';
 
 /** A descriptor that refers to a socket, of any family. */
 export interface SocketDescriptor {
@@ -78,10 +86,10 @@ export function holdersOf(
   const incomplete: string[] = [];
   if (found.length === 0) return { holders, incomplete };
 
-  const pids = options.pids ? Array.from(options.pids, checkedPid) : numbersIn('/proc');
-  if (!options.pids && pids[0] !== 1) {
-    incomplete.push('processes of other users are hidden (/proc is mounted with hidepid)');
-  }
+  const { pids, hidden } = options.pids
+    ? { pids: Array.from(options.pids, checkedPid) }
+    : visibleProcesses();
+  if (hidden !== undefined) incomplete.push(hidden);
   const refused = new Map<string, number>();
   for (const pid of pids) {
     try {

@@ -1,6 +1,8 @@
-/** A place that lacks what it takes: no loopback. What a user is told, in a line. */
+/** A place that lacks what it takes: no loopback, no /proc. What a user is told, in a line. */
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { CLI, finished } from '../cli/closewait.js';
-import { noNamespace, testUnless } from '../world/ability.js';
+import { noMountNamespace, noNamespace, testUnless } from '../world/ability.js';
 
 const here = (command: readonly string[]): string[] => [process.execPath, CLI, ...command];
 
@@ -18,3 +20,57 @@ for (const command of [
     });
   });
 }
+
+/** Runs a command where nothing is mounted on /proc, in a mount namespace that nobody else sees into. */
+const withoutProc = (command: readonly string[]) =>
+  finished([
+    ...['unshare', '--mount', '--propagation', 'private', 'sh', '-c'],
+    ...['umount -l /proc && exec "$@"', 'sh', ...here(command)],
+  ]);
+
+const [server, pid] = ['127.0.0.1:1', '1'];
+
+for (const command of [
+  ['run', 'close-wait'],
+  ['run', 'close-wait', '--host-network'],
+  ['compare', 'close-wait'],
+  ['bench'],
+  ['observers'],
+  ['diagnose'],
+  ['diagnose', '--pid', pid],
+  ['watch', '--once'],
+  ['release', '--pid', pid, '--fd', '0', '--how', 'reset', '--yes'],
+  ['release', '--destroy', server, server, '--yes'],
+]) {
+  testUnless(noMountNamespace, `${command.join(' ')}: there is no /proc`, async (t) => {
+    t.deepEqual(withoutProc(command), {
+      code: 3,
+      stdout: '',
+      stderr: 'closewait: /proc is not mounted: `mount -t proc proc /proc`\n',
+    });
+  });
+}
+
+testUnless(noMountNamespace, 'states, there is no /proc: sockets without owners', async (t) => {
+  const listener = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => listener.close());
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  const { code, stdout, stderr } = withoutProc(['states', '--state', 'LISTEN']);
+  t.regex(stdout, new RegExp(`127\\.0\\.0\\.1:${port} .* LISTEN +- *$`, 'm'));
+  t.is(
+    stderr,
+    'closewait: owners may be missing: no processes can be seen: /proc is not mounted\n',
+  );
+  t.is(code, 0);
+});
+
+testUnless(noNamespace, 'run: /proc is of another pid namespace', async (t) => {
+  const inside = ['unshare', '--pid', '--fork'];
+  const { code, stderr } = finished([...inside, ...here(['run', 'close-wait'])]);
+  t.is(
+    stderr,
+    'closewait: /proc is of another pid namespace: mount it anew (unshare --mount-proc)\n',
+  );
+  t.is(code, 3);
+});

@@ -10,6 +10,9 @@ function why(need: string, file: string, ...args: string[]): string | undefined 
 /** Why no network namespace can be made here; undefined where one can. */
 export const noNamespace = why('needs root', 'unshare', '--net', 'true');
 
+/** Why nothing can be mounted or unmounted here for a process of one's own; undefined where it can. */
+export const noMountNamespace = why('needs root', 'unshare', '--mount', 'true');
+
 /** Why no plain user can enter namespaces of its own here; undefined where one can. */
 export const noUserNamespace = why('needs user namespaces', 'unshare', '-Urn', 'true');
 
