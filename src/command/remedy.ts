@@ -1,5 +1,8 @@
 const memory = 'the kernel has no memory to spare for it: free some, or try again';
-const programs = 'starting programs takes Linux 5.11, or a seccomp profile that knows the call';
+/** What a call takes that came with a version of Linux. */
+const since = (version: string, what: string): string =>
+  `${what} takes Linux ${version}, or a seccomp profile that knows the call`;
+const programs = since('5.11', 'starting programs');
 const namespaces = 'see sysctl user.max_net_namespaces and user.max_user_namespaces';
 
 /** What to do about an errno that speaks of the machine and not of what was asked; where it depends on the call, by that. */
@@ -9,7 +12,12 @@ const remedies: Readonly<Record<string, string | Readonly<Record<string, string>
   ENOBUFS: memory,
   ENOMEM: memory,
   ENOSPC: { unshare: namespaces, clone: namespaces },
-  ENOSYS: { close_range: programs },
+  ENOSYS: {
+    close_range: programs,
+    pidfd_getfd: since('5.6', "copying another process's descriptor"),
+    pidfd_open: since('5.3', 'keeping hold of a process'),
+    pidfd_send_signal: since('5.1', 'signalling a program'),
+  },
   EINVAL: { close_range: programs },
   EUSERS: { unshare: namespaces, clone: namespaces },
   EPERM: {

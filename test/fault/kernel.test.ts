@@ -80,6 +80,24 @@ const rows: Row[] = [
       skipped: noNamespace,
     })),
   ),
+  // Those of a kernel, or of a seccomp profile, that is older than the call.
+  ...(
+    [
+      ['pidfd_getfd', '5\\.6', ['run', 'close-wait']],
+      ['pidfd_getfd', '5\\.6', ['run', 'close-wait', '--driver', 'libuv']],
+      ['pidfd_send_signal', '5\\.1', ['run', 'close-wait']],
+    ] as const
+  ).map(([name, version, command]) => ({
+    title: `no ${name}, ${command.join(' ')}: since when there is one`,
+    refused: { [name]: 'ENOSYS' as const },
+    command,
+    code: 3,
+    says: {
+      stdout: /^$/,
+      stderr: new RegExp(`^closewait: ${name} ENOSYS: .*; \\w.* takes Linux ${version}, or .*\\n$`),
+    },
+    skipped: noNamespace,
+  })),
   {
     title: 'ENFILE for a socket',
     refused: { socket: 'ENFILE' },
