@@ -1,7 +1,7 @@
 // Socket options as rows, a file for each level. An option that has no row still works with bytes, through getsockopt and
 // setsockopt.
 
-import { argumentError } from './error.js';
+import { argumentError, SyscallError } from './error.js';
 import { isOfIPv6 } from './option-address-codec.js';
 import type { Codec } from './option-codec.js';
 import { ipOptions } from './option-ip.js';
@@ -52,6 +52,22 @@ function rowOf(name: string): SocketOption<unknown, unknown> {
 const levelFor = ({ level, level6 = level }: SocketOption<unknown, unknown>, bytes: Uint8Array) =>
   level6 !== level && isOfIPv6(bytes) ? level6 : level;
 
+/** The longest answer: 65536 groups of a peer (NGROUPS_MAX, linux/limits.h). */
+const LONGEST = 4 * 65_536;
+
+/** getsockopt() to `bytes`; to more of them where the answer has no room there, as a long SO_PEERGROUPS or SO_PEERSEC. */
+function answer(fd: number, level: number, option: number, bytes: Uint8Array): Uint8Array {
+  try {
+    return bytes.subarray(0, getsockopt(fd, level, option, bytes));
+  } catch (error) {
+    const isShort = error instanceof SyscallError && error.code === 'ERANGE';
+    if (!isShort || bytes.length >= LONGEST) throw error;
+    const more = new Uint8Array(LONGEST);
+    more.set(bytes);
+    return answer(fd, level, option, more);
+  }
+}
+
 /** Reads an option by its row. Throws SyscallError. */
 export function getOption<N extends SocketOptionName>(
   fd: number,
@@ -60,8 +76,9 @@ export function getOption<N extends SocketOptionName>(
 ): SocketOptionValue<N> {
   const row = rowOf(name);
   const bytes = row.codec.ask?.(about) ?? new Uint8Array(row.codec.capacity);
-  const length = getsockopt(fd, levelFor(row, bytes), row.option, bytes);
-  return row.codec.decode(bytes.subarray(0, length)) as SocketOptionValue<N>;
+  return row.codec.decode(
+    answer(fd, levelFor(row, bytes), row.option, bytes),
+  ) as SocketOptionValue<N>;
 }
 
 /** Sets an option by its row. Throws SyscallError; TypeError or RangeError if the value does not fit. */

@@ -2,6 +2,7 @@
 import * as bpf from '../../src/syscall/bpf.js';
 import { socketLevelOptions } from '../../src/syscall/option-socket.js';
 import * as sys from '../../src/syscall/sys.js';
+import { finished } from '../cli/closewait.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import {
   about,
@@ -14,6 +15,7 @@ import {
 } from '../fixture/option.js';
 import { bpfCapability, netAdmin, netRaw, socketFilter, testWith } from '../fixture/privilege.js';
 import { awaitEvents, connected, families, refusing, tcp } from '../fixture/sockets.js';
+import { noOtherUser, testUnless } from '../world/ability.js';
 
 const DOUBLED = 'doubled, for the bookkeeping (socket(7))';
 const unseen = (): void => {};
@@ -147,6 +149,23 @@ reads(
   },
   'the supplementary groups of who made the pair',
 );
+testUnless(
+  noOtherUser,
+  'SO_PEERGROUPS of a peer with more groups than there is room for',
+  async (t) => {
+    const groups = Array.from({ length: 300 }, (_, i) => i + 1);
+    const peer = `
+    import * as sys from ${JSON.stringify(new URL('../../src/syscall/sys.js', import.meta.url))};
+    const [fd] = sys.socketpair(sys.AF_UNIX, sys.SOCK_STREAM);
+    console.log(JSON.stringify(sys.getOption(fd, 'SO_PEERGROUPS')));
+  `;
+    const node = [process.execPath, '--input-type=module', '-e', peer];
+    const { stdout, stderr } = finished(['setpriv', '--groups', groups.join(), ...node]);
+    t.is(stderr, '');
+    t.deepEqual(JSON.parse(stdout), groups);
+  },
+);
+
 reads(
   'connected4',
   'SO_PEERNAME',
