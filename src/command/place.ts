@@ -1,7 +1,7 @@
 import { existsSync, readlinkSync, statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { enterNamespaces } from '../world/enter.js';
-import { privilege, World } from '../world/world.js';
+import { LoopbackDownError, privilege, World } from '../world/world.js';
 import { CannotRun, type Io } from './command.js';
 import { messageOf } from './remedy.js';
 
@@ -36,8 +36,20 @@ export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> 
     return 'namespace';
   } catch (error) {
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
-    chatter(`no network namespace here (${messageOf(error)}); on the host's loopback instead`);
+    const why = `no network namespace here (${messageOf(error)})`;
+    await needLoopback(why);
+    chatter(`${why}; on the host's loopback instead`);
     return 'host';
+  }
+}
+
+/** Refuses a network where nothing can be instead: the one that this command was put into by itself has nothing that is up. */
+async function needLoopback(why: string): Promise<void> {
+  try {
+    await (await World.open('host')).close();
+  } catch (error) {
+    if (!(error instanceof LoopbackDownError)) throw error;
+    throw new CannotRun(`${why}, and ${error.message}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** A kernel that has not what it takes, or no room: seccomp refuses the call, and this is what a user is told. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { statSync } from 'node:fs';
+import { chmodSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -9,7 +9,8 @@ import { diagnose } from '../../src/index.js';
 import { syscallName } from '../../src/syscall/sys.js';
 import { CLI, finished } from '../cli/closewait.js';
 import { compiled, scratch } from '../driver/programs.js';
-import { noNamespace, noTool, testUnless } from '../world/ability.js';
+import { installed, noPlainUser, PLAIN } from '../fixture/installed.js';
+import { noNamespace, noTool, noUserNamespace, testUnless } from '../world/ability.js';
 
 const numberOf = (name: string): number => {
   const found = Array.from({ length: 1000 }, (_, i) => i).find((i) => syscallName(i) === name);
@@ -149,6 +150,33 @@ for (const { title, refused, command, code, says, skipped } of rows) {
     if (says.stderr !== undefined) t.regex(ended.stderr, says.stderr);
     t.notRegex(ended.stderr, /^\s+at /m);
   });
+}
+
+for (const [errno, because] of [
+  ['EPERM', 'a seccomp filter or a security module forbids it'],
+  ['ENOSPC', 'user.max_user_namespaces'],
+] as const) {
+  testUnless(
+    noPlainUser ?? noUserNamespace ?? noTool('cc'),
+    `clone makes namespaces for a plain user, but unshare is ${errno}: that is named`,
+    async (t) => {
+      const folder = scratch(t);
+      const refuse = compiled(folder, 'refuse');
+      chmodSync(folder, 0o755);
+      const filter = `${numberOf('unshare')}=${constants.errno[errno]}`;
+      const cli = join(installed(t), 'dist', 'src', 'cli.js');
+      const command = [...PLAIN, refuse, filter, '--', process.execPath, cli, ...raw];
+      const { code, stdout, stderr } = finished(command);
+      t.is(stdout, '');
+      t.regex(
+        stderr,
+        new RegExp(
+          `^closewait: no network namespace here \\(unshare ${errno}: [^)]*${because}\\), and the loopback interface is down .*\\n$`,
+        ),
+      );
+      t.is(code, 3);
+    },
+  );
 }
 
 const LISTENS = `
