@@ -94,7 +94,7 @@ test('without close(): CLOSE_WAIT, asleep in clock_nanosleep, until SIGINT', asy
   await until(
     () => (sleeps(server.pid) ? true : undefined),
     () =>
-      JSON.stringify(threadsOf(server.pid)[0], (_, value) =>
+      JSON.stringify(threadsOf(server.pid), (_, value) =>
         typeof value === 'bigint' ? `${value}` : value,
       ),
   );
