@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ExecutionContext } from 'ava';
 import { diagnose } from '../../src/diagnose/diagnose.js';
 import { namesGoSection } from '../../src/diagnose/elf.js';
 import { describe } from '../../src/diagnose/process.js';
@@ -9,10 +10,12 @@ import { type Runtime, runtimeOf } from '../../src/diagnose/runtime.js';
 import { stackPlan, stacksOf, stackToolFor } from '../../src/diagnose/stacks.js';
 import { snapshot } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
+import { visit } from '../../src/world/visit.js';
+import { World } from '../../src/world/world.js';
 import { Program, scratch } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { tcp } from '../fixture/sockets.js';
-import { noTool, testUnless } from '../world/ability.js';
+import { noNamespace, noTool, testUnless } from '../world/ability.js';
 
 test('Node: by its executable', (t) => {
   t.is(runtimeOf(process.pid), 'node');
@@ -108,7 +111,17 @@ testUnless(noTool('java'), 'Java: a leak, its runtime and its stacks', async (t)
   if (tool?.command[0] === 'jcmd') t.regex(processes[0]?.stacks?.text ?? '', /Leak\.main/);
 });
 
+/** Gives a test a network of its own, where it may have one: on the host the port of Node's inspectors is anybody's. */
+async function isolate(t: ExecutionContext): Promise<void> {
+  if (noNamespace !== undefined) return;
+  const world = await World.open('namespace');
+  t.teardown(() => world.close());
+  const inside = await visit(world);
+  t.teardown(() => inside[Symbol.dispose]());
+}
+
 test('Node: stacks through its own inspector, of a busy and of an idle main thread, of a file too', async (t) => {
+  await isolate(t);
   for (const [source, says, inFile] of [
     [
       'function busy() { const end = Date.now() + 300; while (Date.now() < end); setImmediate(busy); }' +
@@ -143,6 +156,7 @@ test('Node: a process that SIGUSR1 would kill is left alone', async (t) => {
 });
 
 test('Node: whoever else listens there is asked nothing, and an abort leaves no inspector open', async (t) => {
+  await isolate(t);
   const owned = ownedBy(t);
   const idle = [process.execPath, '-e', 'process.stdin.resume(); console.log("up")'];
   const program = new Program(t, idle);
