@@ -160,7 +160,7 @@ class ServerCommand extends CommandEnd implements ServerRole {
   /** How it listens is its own affair. A port that is not said is a free one. */
   async listen({ port }: ListenOptions = {}): Promise<Endpoint> {
     const address = ownAddress(this.#host, this.#family);
-    const told = port ?? (await freePort(this.#host, this.#family, address, this.running.sockets));
+    const told = port ?? (await freePort(this.#host, this.#family, address, this.running));
     await this.running.start({ address, port: told });
     let before = '';
     const listeners = await this.running.has(

@@ -2,7 +2,7 @@ import { setTimeout as tick } from 'node:timers/promises';
 import * as sys from '../syscall/sys.js';
 import type { TcpStateName } from '../tcp/states.js';
 import type { Host } from '../world/host.js';
-import type { Sockets } from './running.js';
+import type { Running } from './running.js';
 
 /** A port that nobody closes the last descriptor of by then is left to whoever is told it: it will say so. */
 const LONGEST_MS = 5000;
@@ -10,18 +10,20 @@ const BOUND: readonly TcpStateName[] = ['BOUND_INACTIVE'];
 
 /**
  * A port of an address that is free on a host now. The kernel chooses it: it is bound, and closed again. That alone does not
- * free it: a process that was forked meanwhile, or who copied the descriptor to look at it, has it for another moment.
+ * free it: a process that was forked meanwhile, or who copied the descriptor to look at it, has it for another moment. Throws the
+ * signal's reason.
  */
 export async function freePort(
   host: Host,
   family: 4 | 6,
   address: string,
-  sockets: Sockets,
+  { sockets, signal }: Pick<Running, 'sockets' | 'signal'>,
 ): Promise<number> {
   const port = await bound(host, family, address);
   const isHeld = (): boolean =>
     [...sockets.snapshot({ states: BOUND })].some(({ local }) => local.port === port);
   for (const end = performance.now() + LONGEST_MS; isHeld() && performance.now() < end; ) {
+    signal?.throwIfAborted();
     await tick(1);
   }
   return port;

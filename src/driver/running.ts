@@ -70,7 +70,8 @@ export class Running {
   readonly #host: Host;
   /** Those where it runs. */
   readonly sockets: Sockets;
-  readonly #signal: AbortSignal | undefined;
+  /** Ends what waits for it. */
+  readonly signal: AbortSignal | undefined;
   #starting: Promise<void> | undefined;
   #stopped = false;
   #inode = 0;
@@ -86,7 +87,7 @@ export class Running {
     this.#words = words;
     this.#host = host;
     this.sockets = sockets;
-    this.#signal = signal;
+    this.signal = signal;
   }
 
   /** Starts it, when its calls are followed; not any more when it has been stopped. */
@@ -187,7 +188,7 @@ export class Running {
   ): Promise<T> {
     const endMs = performance.now() + withinMs;
     for (;;) {
-      this.#signal?.throwIfAborted();
+      this.signal?.throwIfAborted();
       // First whether it lives: what it did last may be seen all the same.
       const over = this.process?.ending !== undefined;
       const late = performance.now() >= endMs;
