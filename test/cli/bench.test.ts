@@ -240,7 +240,7 @@ runs(
     const exited = once(child, 'close');
     const program = await until(
       () =>
-        childrenOf(child.pid as number).find((pid) =>
+        descendantsOf(child.pid as number).find((pid) =>
           proc(`${pid}/cmdline`).includes('--processes'),
         ),
       (pid) => pid !== undefined,
@@ -267,11 +267,22 @@ function proc(path: string): string {
   }
 }
 
-/** The children of a process, whichever of its threads has started them. */
-const childrenOf = (pid: number): string[] =>
-  readdirSync(`/proc/${pid}/task`)
+/** The children of a process, whichever of its threads has started them, and theirs: a plain user's command starts itself again. */
+function descendantsOf(pid: number | string): string[] {
+  const children = tasksOf(pid)
     .flatMap((tid) => proc(`${pid}/task/${tid}/children`).split(' '))
     .filter(Boolean);
+  return children.flatMap((child) => [child, ...descendantsOf(child)]);
+}
+
+/** The threads of a process; none where it has just ended. */
+function tasksOf(pid: number | string): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+}
 
 const plain = noOtherUser ?? noUserNamespace;
 (plain === undefined ? test : test.skip)(
