@@ -2,17 +2,20 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { CLI, finished } from '../cli/closewait.js';
-import { noMountNamespace, noNamespace, testUnless } from '../world/ability.js';
+import { noMountNamespace, noNamespace, noWorld, testUnless } from '../world/ability.js';
 
 const here = (command: readonly string[]): string[] => [process.execPath, CLI, ...command];
+
+/** How this user gets namespaces of its own. */
+const unshare = noNamespace === undefined ? ['unshare'] : ['unshare', '-Ur'];
 
 for (const command of [
   ['run', 'close-wait', '--host-network'],
   ['run', 'normal', 'server-first', '--host-network', '--jobs', '1', '--json'],
   ['compare', 'close-wait', '--host-network'],
 ]) {
-  testUnless(noNamespace, `${command.join(' ')}: the loopback is down`, async (t) => {
-    t.deepEqual(finished(['unshare', '--net', ...here(command)]), {
+  testUnless(noWorld, `${command.join(' ')}: the loopback is down`, async (t) => {
+    t.deepEqual(finished([...unshare, '--net', ...here(command)]), {
       code: 3,
       stdout: '',
       stderr:
@@ -65,8 +68,8 @@ testUnless(noMountNamespace, 'states, there is no /proc: sockets without owners'
   t.is(code, 0);
 });
 
-testUnless(noNamespace, 'run: /proc is of another pid namespace', async (t) => {
-  const inside = ['unshare', '--pid', '--fork'];
+testUnless(noWorld, 'run: /proc is of another pid namespace', async (t) => {
+  const inside = [...unshare, '--pid', '--fork'];
   const { code, stderr } = finished([...inside, ...here(['run', 'close-wait'])]);
   t.is(
     stderr,
