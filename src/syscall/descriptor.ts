@@ -76,6 +76,10 @@ export const open = define<[path: string, flags: number, mode?: number], number>
  */
 export const lseek = define<[fd: number, offset: number, whence: number], number>({
   name: 'lseek',
+  leave: (place) => {
+    if (Number.isSafeInteger(place)) return place;
+    throw argumentError('lseek: the new place', 'a number up to 2 ** 53 - 1', place);
+  },
 });
 
 /** `int pipe2(int pipefd[2], int flags)`: [read end, write end], the caller's to close. */

@@ -1,6 +1,7 @@
 import { fstatSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { native } from '../../src/syscall/native.js';
 import * as sys from '../../src/syscall/sys.js';
 import { actorOf } from '../fixture/actors.js';
 import { descriptors, ownedBy, test } from '../fixture/descriptors.js';
@@ -204,3 +205,17 @@ for (const fd of [undefined, null, '3', 1n, Symbol('fd'), -1, 1.5, Number.NaN, 2
     t.deepEqual(descriptors(), before);
   });
 }
+
+test('lseek: a place that no number can hold is not told as another', async (t) => {
+  const fd = ownedBy(t).own(sys.open('/', sys.O_RDONLY));
+  const end = native.lseek(fd, 0, sys.SEEK_END);
+  // The end of a directory is the last off_t there is on ext4, and one of its entries elsewhere.
+  if (Number.isSafeInteger(end)) {
+    t.is(sys.lseek(fd, 0, sys.SEEK_END), end);
+    return;
+  }
+  t.throws(() => sys.lseek(fd, 0, sys.SEEK_END), { code: 'ERR_OUT_OF_RANGE' });
+  await using actor = await sys.Actor.start();
+  await t.throwsAsync(actor.lseek(fd, 0, sys.SEEK_END), { code: 'ERR_OUT_OF_RANGE' });
+  t.is(sys.lseek(fd, 0, sys.SEEK_SET), 0);
+});
