@@ -100,7 +100,13 @@ extern __attribute__((visibility("hidden"))) const char closewait_syscall_cancel
 namespace closewait::os {
 namespace {
 
+// A real-time signal, which is nobody's by name; 0 until there is one.
 int interrupt_signal = 0;
+
+// A real-time signal takes a place in a queue, which has an end that all processes of a user share
+// (RLIMIT_SIGPENDING). This one is delivered where there is no place left, and Linux itself never
+// sends it.
+constexpr int kUnqueuedSignal = SIGSTKFLT;
 
 void OnInterrupt(int, siginfo_t*, void* context) {
   auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
@@ -115,26 +121,41 @@ void OnInterrupt(int, siginfo_t*, void* context) {
   }
 }
 
-// Real-time signals have no meaning of their own; the highest are the least likely to be wanted by
-// another addon, and one whose action is not the default belongs to somebody. The action stays for
-// as long as the process does, and so must this code: binding.gyp links it with -z nodelete.
+// Puts the handler behind a signal unless that belongs to somebody. To be ignored is inherited
+// through execve(2), and means nobody. The action stays for as long as the process does, and so
+// must this code: binding.gyp links it with -z nodelete.
+bool Claim(int number) {
+  struct sigaction current = {};
+  if (sigaction(number, nullptr, &current) != 0) return false;
+  if (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN) return false;
+  struct sigaction action = {};
+  action.sa_sigaction = OnInterrupt;
+  action.sa_flags = SA_SIGINFO;  // no SA_RESTART: ending the call is the point
+  sigfillset(&action.sa_mask);
+  if (sigaction(number, &action, nullptr) != 0) return false;
+  // qemu-user takes an action for 63 and 64, but has no signal of the host's to send for them.
+  if (raise(number) == 0 || errno == EAGAIN) return true;
+  sigaction(number, &current, nullptr);
+  return false;
+}
+
+// The highest are the least likely to be wanted by another addon.
 int ClaimSignal() {
   for (int number = SIGRTMAX - 1; number > SIGRTMIN; number--) {
-    struct sigaction current = {};
-    if (sigaction(number, nullptr, &current) != 0 || current.sa_handler != SIG_DFL) continue;
-    struct sigaction action = {};
-    action.sa_sigaction = OnInterrupt;
-    action.sa_flags = SA_SIGINFO;  // no SA_RESTART: ending the call is the point
-    sigfillset(&action.sa_mask);
-    if (sigaction(number, &action, nullptr) != 0) return -errno;
-    // qemu-user takes an action for 63 and 64, but has no signal of the host's to send for them.
-    if (raise(number) == 0) {
-      interrupt_signal = number;
-      return 0;
-    }
-    sigaction(number, &current, nullptr);
+    if (!Claim(number)) continue;
+    interrupt_signal = number;
+    return 0;
   }
   return -EBUSY;
+}
+
+// Not before it is needed: a process that never fills its queue keeps the signal's default action.
+bool ClaimUnqueuedSignal() {
+  static std::mutex mutex;
+  static bool claimed = false;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (!claimed) claimed = Claim(kUnqueuedSignal);
+  return claimed;
 }
 
 }  // namespace
@@ -155,12 +176,16 @@ int PrepareInterrupts() {
 }
 
 void AcceptInterrupts() {
-  sigset_t all_but_one;
-  sigfillset(&all_but_one);
-  sigdelset(&all_but_one, interrupt_signal);
-  pthread_sigmask(SIG_SETMASK, &all_but_one, nullptr);
+  sigset_t others;
+  sigfillset(&others);
+  sigdelset(&others, interrupt_signal);
+  sigdelset(&others, kUnqueuedSignal);
+  pthread_sigmask(SIG_SETMASK, &others, nullptr);
 }
 
-void Interrupt(int tid) { syscall(SYS_tgkill, getpid(), tid, interrupt_signal); }
+void Interrupt(int tid) {
+  if (syscall(SYS_tgkill, getpid(), tid, interrupt_signal) == 0 || errno != EAGAIN) return;
+  if (ClaimUnqueuedSignal()) syscall(SYS_tgkill, getpid(), tid, kUnqueuedSignal);
+}
 
 }  // namespace closewait::os

@@ -21,8 +21,8 @@ long Invoke(CancelFlag* cancelled, long number, const long args[6]);
 // Makes system call `number` with nobody to cancel it.
 long Invoke(long number, const long args[6]);
 
-// Installs the handler behind Interrupt() once per process, on a real-time signal that is still at
-// its default action. Returns 0 or -errno (-EBUSY: every real-time signal is taken).
+// Installs the handler behind Interrupt() once per process, on a real-time signal that has no
+// handler. Returns 0 or -errno (-EBUSY: every real-time signal is taken).
 int PrepareInterrupts();
 
 // Opens the calling thread to Interrupt(), and closes it to every other signal: those belong to

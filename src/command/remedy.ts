@@ -30,6 +30,7 @@ const remedies: Readonly<Record<string, Remedy | Readonly<Record<string, Remedy>
     pidfd_open: since('5.3', 'keeping hold of a process'),
     pidfd_send_signal: since('5.1', 'signalling a program'),
   },
+  EBUSY: { sigaction: 'another addon of this process has taken every real-time signal' },
   EINVAL: { close_range: programs },
   EUSERS: { unshare: namespaces, clone: namespaces },
   EPERM: {

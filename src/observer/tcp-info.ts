@@ -15,7 +15,8 @@ let size = 1024;
 function read(fd: number): OptionBytes {
   checkNumber(fd);
   const answer = readOption(fd, IPPROTO_TCP, TCP_INFO, size);
-  size = answer.length;
+  // Of a socket that only takes the level's number for its own, nothing.
+  if (answer.length > 0) size = answer.length;
   return answer;
 }
 

@@ -11,6 +11,7 @@ import {
 } from './call.js';
 import * as descriptor from './descriptor.js';
 import * as directory from './directory.js';
+import { EBUSY } from './errno.js';
 import { AbortError, CANCELLED, type CallSite, SyscallError } from './error.js';
 import * as message from './message.js';
 import { type NativeActor, native } from './native.js';
@@ -110,6 +111,8 @@ function signalIn(args: unknown[]): AbortSignal | undefined {
 
 /** Takes the options off the arguments, if that is what the last of them is. */
 function signalOf(args: unknown[], last: object): AbortSignal | undefined {
+  // By itself it would pass for an argument too many, and cancel nothing.
+  if (last instanceof AbortSignal) throw argumentError('options', '{signal}', last);
   // Of another class it is an argument, whatever its parts: an address with getters is Node's net.SocketAddress.
   if (!isPlain(last)) return undefined;
   const others = Object.keys(last).filter((key) => key !== 'signal');
@@ -138,11 +141,15 @@ function cancelsOf(signal: AbortSignal): Set<() => void> {
   if (known === undefined) {
     known = new Set();
     const all = known;
-    const cancelAll = (): void => {
-      for (const cancel of all) cancel();
+    const listen = (): void => {
+      // Heard whatever other listeners do to the event.
+      addAbortListener(signal, () => {
+        // An event that somebody dispatched aborts nothing, but ends the listener.
+        if (!signal.aborted) listen();
+        else for (const cancel of all) cancel();
+      });
     };
-    // Heard whatever other listeners do to the event.
-    addAbortListener(signal, cancelAll);
+    listen();
     cancels.set(signal, known);
   }
   return known;
@@ -228,7 +235,9 @@ class ActorThread implements AsyncDisposable {
     });
     const result = this.#thread.start(name, netns);
     if (result < 0) {
-      throw new SyscallError(netns < 0 ? 'pthread_create' : 'setns', result, { path: name });
+      // pthread_create(3) knows no EBUSY: it is that no signal is free to end calls with.
+      const failed = result === -EBUSY ? 'sigaction' : netns < 0 ? 'pthread_create' : 'setns';
+      throw new SyscallError(failed, result, { path: name });
     }
   }
 

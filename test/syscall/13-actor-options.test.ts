@@ -30,6 +30,7 @@ const wrong: readonly (readonly [what: string, last: unknown, says: RegExp])[] =
     { signal: undefined, argv: [] },
     /options must be \{signal\} and nothing else/,
   ],
+  ['a signal by itself', AbortSignal.abort(), /options must be \{signal\}/],
   ['what is no signal', { signal: 1 }, /signal must be an AbortSignal, received 1/],
 ];
 for (const [what, last, says] of wrong) {
@@ -40,6 +41,21 @@ for (const [what, last, says] of wrong) {
     t.regex(error?.message ?? '', says);
   });
 }
+
+test('an event that is none of an abort ends no call, and the abort after it is heard', async (t) => {
+  const [from = -1, to = -1] = sys.pipe2(sys.O_CLOEXEC).map((fd) => ownedBy(t).own(fd));
+  const actor = await actorOf(t);
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = actor.read(from, new Uint8Array(1), { signal });
+  signal.dispatchEvent(new Event('abort'));
+  sys.write(to, 'x');
+  t.is(await promptly(first), 1);
+  const second = actor.read(from, new Uint8Array(1), { signal });
+  signal.dispatchEvent(new Event('abort'));
+  controller.abort();
+  await t.throwsAsync(promptly(second), { name: 'AbortError' });
+});
 
 test('an abort is heard whatever other listeners do to its event', async (t) => {
   const [from = -1] = sys.pipe2(sys.O_CLOEXEC).map((fd) => ownedBy(t).own(fd));
