@@ -56,7 +56,9 @@ function writeWhole(text: string | Uint8Array): void {
 }
 
 const io: Io = {
-  out: fstatSync(STDOUT).isFile() ? writeWhole : (text) => process.stdout.write(text),
+  out: fstatSync(STDOUT, { bigint: true }).isFile()
+    ? writeWhole
+    : (text) => process.stdout.write(text),
   chatter,
   status: process.stderr.isTTY ? status : undefined,
   endSoon,

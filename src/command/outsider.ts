@@ -25,7 +25,7 @@ export function isProgram(name: string): boolean {
     const path = folder === '' ? name : join(folder, name);
     try {
       accessSync(path, constants.X_OK);
-      return statSync(path).isFile();
+      return statSync(path, { bigint: true }).isFile();
     } catch {
       return false;
     }

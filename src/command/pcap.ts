@@ -44,7 +44,7 @@ export function writeCapture(file: string, { frames, record }: Run, { chatter }:
 /** A capture that was cut short is no capture: where a disk is full, nothing is left on it. */
 function dropRest(file: string): void {
   try {
-    if (lstatSync(file).isFile()) unlinkSync(file);
+    if (lstatSync(file, { bigint: true }).isFile()) unlinkSync(file);
   } catch {
     // Why it could not be written is what matters.
   }

@@ -86,8 +86,15 @@ async function findTsx(file: string): Promise<Tsx> {
       continue;
     }
     // Resolving it by require would find its CommonJS half, which does not find its loader.
-    const { exports } = JSON.parse(readFileSync(manifest, 'utf8'));
-    return await import(new URL(exports['./esm/api'].import.default, pathToFileURL(manifest)).href);
+    try {
+      const { exports } = JSON.parse(readFileSync(manifest, 'utf8'));
+      const api: string = exports['./esm/api'].import.default;
+      return await import(new URL(api, pathToFileURL(manifest)).href);
+    } catch (error) {
+      throw new CannotRun(
+        `${file} is TypeScript, and the tsx beside it cannot be loaded: ${error}`,
+      );
+    }
   }
   throw new CannotRun(
     `${file} is TypeScript, which Node ${process.versions.node} does not read: use Node 22.18 or newer, ` +

@@ -1,5 +1,4 @@
-import { fstatSync } from 'node:fs';
-import { codeOf } from '../observer/proc.js';
+import { codeOf, inodeOf } from '../observer/proc.js';
 import type { SocketDescriptor } from '../observer/process.js';
 import type { FourTuple } from '../observer/sock-diag.js';
 import { tcpInfo } from '../observer/tcp-info.js';
@@ -120,7 +119,7 @@ function ghostAt(
 ): Suspect | Stray | undefined {
   const copy = pidfd_getfd(pidfd, fd);
   try {
-    if (fstatSync(copy).ino !== inode) return;
+    if (inodeOf(copy) !== inode) return;
     const domain = getsockopt(copy, SOL_SOCKET, SO_DOMAIN);
     if (domain !== AF_INET && domain !== AF_INET6) return;
     if (getsockopt(copy, SOL_SOCKET, SO_PROTOCOL) !== IPPROTO_TCP) return;
@@ -161,7 +160,7 @@ function netnsOfSocket(fd: number): number | undefined {
     return undefined;
   }
   try {
-    return fstatSync(netns).ino;
+    return inodeOf(netns);
   } finally {
     close(netns);
   }
@@ -178,7 +177,7 @@ export function openNetnsOf(
 ): number | undefined {
   using owned = new Descriptors();
   const copy = owned.own(pidfd_getfd(owned.own(openPidfd(pid, tid)), fd));
-  if (fstatSync(copy).ino !== inode) return undefined;
+  if (inodeOf(copy) !== inode) return undefined;
   return ioctl(copy, SIOCGSKNS, new Uint8Array(4));
 }
 

@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs';
+import { inodeOf } from '../observer/proc.js';
 import { type FourTuple, SockDiag } from '../observer/sock-diag.js';
 import { O_CLOEXEC, O_RDONLY } from '../syscall/constants.js';
 import { close, open } from '../syscall/descriptor.js';
@@ -94,7 +94,7 @@ export class Namespace implements Disposable {
       const { Actor } = await import('../syscall/actor.js');
       await using actor = await Actor.start({ name: 'netns', netns });
       const fd = await actor.socket(...SockDiag.socket);
-      return new Namespace(fstatSync(netns).ino, new SockDiag(fd));
+      return new Namespace(inodeOf(netns), new SockDiag(fd));
     } finally {
       close(netns);
     }

@@ -184,7 +184,8 @@ function lineOf(
 /** Undefined if it is no descriptor any more: what is recorded must not depend on how far a socket has got. */
 function inodeOf(fd: number): number | undefined {
   try {
-    return fstatSync(fd).ino;
+    // As a bigint: the other way Node 20 no longer finds modules behind symbolic links.
+    return Number(fstatSync(fd, { bigint: true }).ino);
   } catch {
     return undefined;
   }

@@ -56,7 +56,7 @@ function recordAt(path: string): string | undefined {
     throw error;
   }
   try {
-    const file = fstatSync(fd);
+    const file = fstatSync(fd, { bigint: true });
     if (!file.isFile() || file.size > LARGEST_RECORD) return undefined;
     return readFileSync(fd, 'utf8');
   } finally {

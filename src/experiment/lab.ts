@@ -1,6 +1,6 @@
-import { fstatSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { CannotExpress, type Cast, type End, type Role } from '../driver/role.js';
+import { inodeOf } from '../observer/proc.js';
 import { type Holder, holdersOf, threadsOf } from '../observer/process.js';
 import { tcpInfo, tcpState } from '../observer/tcp-info.js';
 import { until } from '../observer/until.js';
@@ -258,7 +258,7 @@ export class Lab implements Stage, AsyncDisposable {
   /** A descriptor whose connection is gone: sock_diag has it no more, so it is asked itself. */
   #ghost(end: End): Omit<SocketFacts, 'holders'> | undefined {
     const seen = this.#unlessRefused('TCP_INFO', () =>
-      this[end].withDescriptor((fd) => ({ inode: fstatSync(fd).ino, info: tcpInfo(fd) })),
+      this[end].withDescriptor((fd) => ({ inode: inodeOf(fd), info: tcpInfo(fd) })),
     );
     if (seen?.info.state !== 'CLOSE') return undefined;
     const { inode, info } = seen;

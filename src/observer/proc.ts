@@ -128,6 +128,16 @@ export function visibleProcesses(): { pids: number[]; hidden: string | undefined
   return { pids, hidden: pids[0] === 1 ? undefined : hidden };
 }
 
+/**
+ * The inode number behind a descriptor. Throws Node's own error.
+ *
+ * As a bigint: where Node 20 has last looked at a pipe or a socket without, `import` and `require` follow no symbolic link to the
+ * modules of a package that they have been at.
+ */
+export function inodeOf(fd: number): number {
+  return Number(fstatSync(fd, { bigint: true }).ino);
+}
+
 /** Throws RangeError unless it is a number that a process can have. */
 export function checkedPid(pid: number): number {
   if (!Number.isInteger(pid) || pid < 1) throw new RangeError(`not a process id: ${pid}`);
