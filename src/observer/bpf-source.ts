@@ -23,6 +23,7 @@ import {
   readBtf,
 } from './bpf-types.js';
 import { callProgram } from './call-program.js';
+import { monotonicAheadNs } from './clock-map.js';
 import { resetProgram } from './reset-program.js';
 import { Holdings, onlineCpus, type TraceSource } from './trace-source.js';
 import { UnavailableError } from './unavailable-error.js';
@@ -36,6 +37,7 @@ import { UnavailableError } from './unavailable-error.js';
  */
 export class BpfSource implements TraceSource {
   readonly via = 'bpf';
+  readonly #aheadNs = monotonicAheadNs();
   readonly #held = new Holdings();
   readonly #programs: readonly number[];
   readonly #size: number;
@@ -137,7 +139,7 @@ export class BpfSource implements TraceSource {
   }
 
   decode(chunk: Uint8Array): Samples {
-    return decodeBpfRing(chunk);
+    return decodeBpfRing(chunk, this.#aheadNs);
   }
 
   lost(): number {

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime } from '../syscall/sys.js';
+import { unlessGone } from './proc.js';
 
 /** Both clocks read together, nanoseconds. */
 export interface ClockReading {
@@ -32,6 +34,16 @@ export function readClocks(attempts: number): ClockReading {
   }
   if (best === undefined) throw new RangeError(`attempts must be 1 or more, received ${attempts}`);
   return best;
+}
+
+/**
+ * How far CLOCK_MONOTONIC is ahead, for this process, of what the kernel's tracepoints are stamped with: they know no time
+ * namespaces (time_namespaces(7)). 0 on a kernel without (before Linux 5.6).
+ */
+export function monotonicAheadNs(): bigint {
+  const offsets = unlessGone(() => readFileSync('/proc/self/timens_offsets', 'latin1')) ?? '';
+  const [, seconds = 0, nanoseconds = 0] = /^monotonic\s+(-?\d+)\s+(\d+)/m.exec(offsets) ?? [];
+  return BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
 }
 
 /**

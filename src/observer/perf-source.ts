@@ -4,6 +4,7 @@ import { CLOCK_MONOTONIC, read, SyscallError } from '../syscall/sys.js';
 import { decodePerfRing, type Samples } from '../tcp/ring.js';
 import { portPlaces, type TracepointFormat } from '../tcp/tracepoint.js';
 import type { HitFilter } from './bpf-program.js';
+import { monotonicAheadNs } from './clock-map.js';
 import { Holdings, onlineCpus, type TraceSource } from './trace-source.js';
 import { UnavailableError } from './unavailable-error.js';
 
@@ -47,6 +48,7 @@ class PerfRing {
  */
 export class PerfSource implements TraceSource {
   readonly via = 'perf';
+  readonly #aheadNs = monotonicAheadNs();
   readonly #held = new Holdings();
   readonly #events: number[] = [];
   readonly #rings: PerfRing[] = [];
@@ -114,7 +116,7 @@ export class PerfSource implements TraceSource {
   }
 
   decode(chunk: Uint8Array): Samples {
-    const samples = decodePerfRing(chunk);
+    const samples = decodePerfRing(chunk, this.#aheadNs);
     this.#toldLost += samples.lost;
     return samples;
   }

@@ -35,8 +35,11 @@ export function bpfRecordSize(length: number): number {
 /** Where this library's BPF programs put what they know of a hit; the tracepoint's record comes last. */
 export const bpfSample = { tNs: 0, tid: 8, pid: 12, netns: 16, cpu: 20, record: 24 } as const;
 
-/** Decodes consecutive records of a BPF ring buffer, each written by a program that follows `bpfSample`. */
-export function decodeBpfRing(chunk: Uint8Array): Samples {
+/**
+ * Decodes consecutive records of a BPF ring buffer, each written by a program that follows `bpfSample`. The reader's
+ * CLOCK_MONOTONIC is `aheadNs` ahead of the kernel's.
+ */
+export function decodeBpfRing(chunk: Uint8Array, aheadNs = 0n): Samples {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
   const samples: Sample[] = [];
   const broken = (at: number, what: string): Samples => ({
@@ -55,7 +58,7 @@ export function decodeBpfRing(chunk: Uint8Array): Samples {
     const start = at + BPF_RINGBUF_HDR_SIZE;
     const netns = view.getUint32(start + bpfSample.netns, true);
     samples.push({
-      tNs: view.getBigUint64(start + bpfSample.tNs, true),
+      tNs: view.getBigUint64(start + bpfSample.tNs, true) + aheadNs,
       pid: view.getUint32(start + bpfSample.pid, true),
       tid: view.getUint32(start + bpfSample.tid, true),
       cpu: view.getUint32(start + bpfSample.cpu, true),
@@ -77,9 +80,9 @@ const PERF_LOST_SIZE = 24;
 
 /**
  * Decodes consecutive records of a perf ring whose samples have TID, TIME, CPU and RAW, and no other fields
- * (perf_event_open(2)). Records of other types are passed over.
+ * (perf_event_open(2)). Records of other types are passed over. `aheadNs` as above.
  */
-export function decodePerfRing(chunk: Uint8Array): Samples {
+export function decodePerfRing(chunk: Uint8Array, aheadNs = 0n): Samples {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
   const samples: Sample[] = [];
   let lost = 0;
@@ -102,7 +105,7 @@ export function decodePerfRing(chunk: Uint8Array): Samples {
     if (perfSample.record + length > size) return broken(at, `raw size ${length} past its record`);
     const start = at + perfSample.record;
     samples.push({
-      tNs: view.getBigUint64(at + perfSample.tNs, true),
+      tNs: view.getBigUint64(at + perfSample.tNs, true) + aheadNs,
       pid: view.getInt32(at + perfSample.pid, true),
       tid: view.getInt32(at + perfSample.tid, true),
       cpu: view.getUint32(at + perfSample.cpu, true),

@@ -2,7 +2,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { CLI, finished } from '../cli/closewait.js';
-import { noMountNamespace, noNamespace, noWorld, testUnless } from '../world/ability.js';
+import {
+  noMountNamespace,
+  noNamespace,
+  noTimeNamespace,
+  noWorld,
+  testUnless,
+} from '../world/ability.js';
 
 const here = (command: readonly string[]): string[] => [process.execPath, CLI, ...command];
 
@@ -77,3 +83,19 @@ testUnless(noWorld, 'run: /proc is of another pid namespace', async (t) => {
   );
   t.is(code, 3);
 });
+
+/** Where the clocks of this user's programs are not the kernel's. */
+for (const [monotonic, boottime] of [
+  ['100000', '100000'],
+  ['-2', '0'],
+] as const) {
+  const clocks = ['--monotonic', monotonic, '--boottime', boottime];
+  testUnless(noTimeNamespace, `run: clocks that are ${monotonic} s off`, async (t) => {
+    const words = here(['run', 'close-wait', '--json']);
+    const { code, stdout, stderr } = finished(['unshare', '--time', ...clocks, '--fork', ...words]);
+    const { verdict, checks } = JSON.parse(stdout);
+    t.deepEqual({ verdict, stderr }, { verdict: 'reproduced', stderr: '' });
+    t.true(checks.length > 20);
+    t.is(code, 0);
+  });
+}

@@ -13,6 +13,12 @@ export const noNamespace = why('needs root', 'unshare', '--net', 'true');
 /** Why nothing can be mounted or unmounted here for a process of one's own; undefined where it can. */
 export const noMountNamespace = why('needs root', 'unshare', '--mount', 'true');
 
+/** Why no clocks can be set for programs of one's own (Linux 5.6); undefined where they can. */
+export const noTimeNamespace = why(
+  'needs root',
+  ...(['unshare', '--time', '--monotonic', '1', '--fork', 'true'] as const),
+);
+
 /** Why no plain user can enter namespaces of its own here; undefined where one can. */
 export const noUserNamespace = why('needs user namespaces', 'unshare', '-Urn', 'true');
 
