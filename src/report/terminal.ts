@@ -121,8 +121,11 @@ function differences({ frames, record }: Run): string[] {
     .find(({ name }) => name === 'close-wait')
     ?.sockets.find(({ end, inode }) => end === 'client' && inode === 0);
   if (orphan !== undefined) {
+    // Beyond TCP_TIMEWAIT_LEN the timeout has two parts of equal length, and the socket is let go between them: tcp_close() and
+    // tcp_keepalive_timer().
+    const lifeMs = orphan.timer === 'keepalive' ? 2 * orphan.timerMs : orphan.timerMs;
     notes.push(
-      `FIN_WAIT2 without an owner has ${(orphan.timerMs / 1000).toFixed(1)} s to live (tcp_fin_timeout). When they are ` +
+      `FIN_WAIT2 without an owner has ${(lifeMs / 1000).toFixed(1)} s to live (tcp_fin_timeout). When they are ` +
         'over the entry is gone; the article says TIME_WAIT follows. It follows only if the server closes in time, as ' +
         'above. `closewait run fin-wait2-expiry` shows the other way.',
     );

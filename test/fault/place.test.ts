@@ -99,3 +99,22 @@ for (const [monotonic, boottime] of [
     t.is(code, 0);
   });
 }
+
+// Up to a minute it is one timer, beyond that two of the same length: tcp_close() and tcp_keepalive_timer().
+for (const [seconds, life] of [
+  [5, '5.0'],
+  [64, '8.0'],
+] as const) {
+  testUnless(
+    noWorld,
+    `run: tcp_fin_timeout is ${seconds} s, an orphan has ${life} s to live`,
+    async (t) => {
+      const timeout = `echo ${seconds} >/proc/sys/net/ipv4/tcp_fin_timeout`;
+      const sh = ['sh', '-c', `ip link set lo up && ${timeout} && exec "$@"`, 'sh'];
+      const words = here(['run', 'close-wait', '--host-network']);
+      const { code, stdout } = finished([...unshare, '--net', ...sh, ...words]);
+      t.regex(stdout, new RegExp(`FIN_WAIT2 without an owner has ${life} s to live`));
+      t.is(code, 0);
+    },
+  );
+}
