@@ -8,9 +8,16 @@ const STDOUT = 1;
 const STDERR = 2;
 const NEWLINE = 0x0a;
 
-/** Prints to standard output at once: unlike printf() into a pipe, nothing waits in a buffer. */
+/**
+ * Prints to standard output at once: unlike printf() into a pipe, nothing waits in a buffer. Like C, it does not look whether there
+ * was room for it; but where nobody reads any more, which kills a C program, it throws SyscallError: EPIPE.
+ */
 export function print(text: string | Uint8Array): void {
-  writeAll(STDOUT, text);
+  try {
+    writeAll(STDOUT, text);
+  } catch (error) {
+    if (!(error instanceof sys.SyscallError) || error.code === 'EPIPE') throw error;
+  }
 }
 
 /** Prints a line to standard error. Where it cannot be written there is nobody to tell, and the exit code still says it. */

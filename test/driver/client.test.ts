@@ -159,6 +159,25 @@ test('input that somebody makes non-blocking is waited for', async (t) => {
   sys.close(writeEnd);
 });
 
+for (const output of ['>/dev/full', '>&-']) {
+  test(`output that goes nowhere (${output}) ends no conversation, as in C`, async (t) => {
+    let received = '';
+    const { port, server } = await listening(t, (socket) =>
+      socket.on('data', (bytes) => {
+        received += bytes;
+        socket.write(bytes);
+      }),
+    );
+    const words = closewait('client', '127.0.0.1', `${port}`);
+    const client = new Program(t, ['sh', '-c', `"$@" ${output}`, 'sh', ...words]);
+    client.endInput('one\ntwo\nQ\n');
+    t.is(await client.end(), 0);
+    t.is(client.stderr, '');
+    await drained(server);
+    t.is(received, 'one\ntwo\n');
+  });
+}
+
 test('over IPv6', async (t) => {
   const { port } = await listening(t, (socket) => socket.pipe(socket), '::1');
   const client = new Program(t, closewait('client', '::1', `${port}`));
