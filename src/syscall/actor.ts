@@ -11,7 +11,7 @@ import {
 } from './call.js';
 import * as descriptor from './descriptor.js';
 import * as directory from './directory.js';
-import { EBUSY } from './errno.js';
+import { EAGAIN, EBUSY } from './errno.js';
 import { AbortError, CANCELLED, type CallSite, SyscallError } from './error.js';
 import * as message from './message.js';
 import { type NativeActor, native } from './native.js';
@@ -218,6 +218,12 @@ class Outstanding {
   }
 }
 
+/** Which call it was: only the lack of a free signal is EBUSY, and only that of room for a thread EAGAIN. */
+function failedStart(result: number, netns: number): string {
+  if (result === -EBUSY) return 'sigaction';
+  return netns < 0 || result === -EAGAIN ? 'pthread_create' : 'setns';
+}
+
 /** An actor's thread without its calls; see Actor. */
 class ActorThread implements AsyncDisposable {
   readonly name: string;
@@ -235,9 +241,7 @@ class ActorThread implements AsyncDisposable {
     });
     const result = this.#thread.start(name, netns);
     if (result < 0) {
-      // pthread_create(3) knows no EBUSY: it is that no signal is free to end calls with.
-      const failed = result === -EBUSY ? 'sigaction' : netns < 0 ? 'pthread_create' : 'setns';
-      throw new SyscallError(failed, result, { path: name });
+      throw new SyscallError(failedStart(result, netns), result, { path: name });
     }
   }
 

@@ -192,6 +192,23 @@ function absent(error: AddonError): Native {
   });
 }
 
+/** What an addon of other sources, as after a pull, or of something else altogether does not have. */
+function lacking(addon: Native): string | undefined {
+  const parts = [
+    'calls',
+    'constants',
+    'errnos',
+    'syscalls',
+    'sizes',
+    'gates',
+    'usePage',
+    'submit',
+    'Actor',
+  ];
+  const gates = ['socket', 'connect', 'accept', 'read', 'write', 'shutdown', 'close', 'getsockopt'];
+  return parts.find((name) => !(name in addon)) ?? gates.find((name) => !(name in addon.gates));
+}
+
 const BUILD =
   'build it with `npm run build:native` in a checkout, or with `npm explore closewait -- npm run build:native` where it is installed (needs a C++20 compiler, make and Python)';
 
@@ -220,7 +237,7 @@ function load(): Native {
   const require = createRequire(import.meta.url);
   try {
     const load = require('bindings') as typeof bindings;
-    return load({
+    const addon = load({
       bindings: 'closewait',
       // Told, not guessed: bindings would read it off a stack trace.
       module_root: fileURLToPath(new URL('../../..', import.meta.url)),
@@ -230,6 +247,9 @@ function load(): Native {
         ['module_root', 'prebuilds', `${platform}-${arch}`, 'bindings'],
       ],
     }) as Native;
+    const name = lacking(addon);
+    if (name !== undefined) throw new Error(`it has no ${name}: it is of other sources`);
+    return addon;
   } catch (cause) {
     return absent(new AddonError('ERR_ADDON_MISSING', loadFailure(cause), { cause }));
   }

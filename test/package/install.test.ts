@@ -1,6 +1,16 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import type { RunRecord } from '../../src/experiment/record.js';
 import {
@@ -142,6 +152,11 @@ run(`without its binary it says how to build one, and that works${because}`, asy
   );
   const said = await output(['node', 'use.mjs'], { cwd });
   t.regex(said, /^ERR_ADDON_MISSING: there is no closewait\.node: /);
+  mkdirSync(join(installed, 'build/Release'), { recursive: true });
+  const other = fileURLToPath(new URL('../../../build/Release/async_worker.node', import.meta.url));
+  copyFileSync(other, join(installed, 'build/Release/closewait.node'));
+  const stale = await output(['node', 'use.mjs'], { cwd });
+  t.regex(stale, /^ERR_ADDON_MISSING: .*\(it has no calls: it is of other sources\): build it/);
   const command = /`(npm explore [^`]+)`/.exec(said)?.[1] ?? '';
   await output(['sh', '-c', command], { cwd });
   t.true(statSync(join(installed, 'build/Release/closewait.node')).isFile());
