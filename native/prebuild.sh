@@ -34,7 +34,7 @@ for arch; do
     (
       cd $tree
       export CC=$target-gcc CXX=$target-g++ AR=$target-ar
-      node-gyp configure build --release --arch="$arch" --loglevel=error
+      sh native/build.sh --arch="$arch"
     ) >&2
   fi
 
