@@ -15,6 +15,7 @@ import type { RunOptions } from '../experiment/run.js';
 import { formatComparison } from '../report/compare.js';
 import { formatJson } from '../report/json.js';
 import { formatMatrix, type MatrixRow } from '../report/matrix.js';
+import { Unseen } from '../report/unseen.js';
 import { catalogue } from '../scenario/catalogue.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
 import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
@@ -90,6 +91,11 @@ async function compareNamed(
     io.out(flags.json ? formatJson(comparisons) : tableOf(comparisons, io));
   } else {
     io.out(flags.json ? formatJson(comparison) : textOf(scenario, comparison, io));
+  }
+  if (!flags.json) {
+    const unseen = new Unseen();
+    for (const record of comparisons.flatMap(({ records }) => records)) unseen.add(record);
+    for (const line of unseen.lines) io.chatter(line);
   }
   const clean = (await leftovers?.report()) ?? true;
   const asExpected = comparisons.every(({ records }, i) =>

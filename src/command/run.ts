@@ -11,6 +11,7 @@ import { emptyTally, formatTally } from '../report/outcome.js';
 import { formatTap } from '../report/tap.js';
 import { formatLosses, formatRun, formatVerdict, type Paint } from '../report/terminal.js';
 import { formatTransitions } from '../report/transitions.js';
+import { Unseen } from '../report/unseen.js';
 import { AS_EXPECTED, EXPECTATION_FAILED, type Io, interruption, Usage } from './command.js';
 import { Leftovers } from './leftovers.js';
 import { commandOf } from './outsider.js';
@@ -97,6 +98,7 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
   const began = performance.now();
   const tally = emptyTally();
   const outcomes: Outcome[] = [];
+  const unseen = new Unseen();
   const teller = new Teller(tasks.length, tally, single ? format : undefined, io);
   const asDocument = reporter !== undefined || flags.json === true;
   await runSuite(tasks, {
@@ -106,6 +108,7 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
     onStart: (task) => teller.started(task),
     onEnd: (outcome, index) => {
       tally[outcome.run.record.verdict]++;
+      unseen.add(outcome.run.record);
       if (asDocument || pcap !== undefined) {
         const whole = reporter === undefined || pcap !== undefined;
         outcomes[index] = whole ? outcome : withoutEvents(outcome);
@@ -121,6 +124,9 @@ export async function run(names: readonly string[], flags: RunFlags, io: Io): Pr
     const records = outcomes.map((outcome) => outcome.run.record);
     io.out(formatJson(single ? records[0] : records));
   } else if (!single) io.out(`${formatTally(tally, wholeMs)}\n`);
+  // A document has its observers, and a story says it where it begins.
+  const isSaid = asDocument ? flags.json : single && format === FORMATS['story'];
+  if (!isSaid) for (const line of unseen.lines) io.chatter(line);
   const [first] = outcomes;
   if (pcap !== undefined && first !== undefined) writeCapture(pcap, first.run, io);
   const clean = (await leftovers?.report()) ?? true;

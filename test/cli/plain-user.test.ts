@@ -190,6 +190,43 @@ testUnless(cannot, '--host-network: no namespace, and what cannot be seen is sai
   t.is(code, 0);
 });
 
+const ON_HOST = ['--host-network', '--driver', 'raw'];
+const NOT_SEEN =
+  /^closewait: not seen: capture: .*CAP_NET_RAW.*\nclosewait: not seen: tracepoint: .*EPERM.*\n$/;
+
+testUnless(cannot, 'however it is told, what cannot be seen is said once on stderr', async (t) => {
+  const cli = commandIn(t);
+  for (const [command, ...args] of [
+    ['run', 'close-wait', ...ON_HOST, '--format', 'ladder'],
+    ['run', 'close-wait', ...ON_HOST, '--format', 'transitions'],
+    ['run', 'close-wait', ...ON_HOST, '--format', 'ndjson'],
+    ['run', 'close-wait', ...ON_HOST, '--reporter', 'tap'],
+    ['run', 'close-wait', ...ON_HOST, '--reporter', 'junit'],
+    ['run', 'close-wait', ...ON_HOST, '--repeat', '2'],
+    // The second cannot run there: it has no eyes.
+    ['run', 'close-wait', 'fin-wait2-expiry', 'abort', ...ON_HOST],
+    ['compare', 'close-wait', '--host-network'],
+  ] as const) {
+    const what = [command, ...args].join(' ');
+    const { code, stderr } = finished([...PLAIN, process.execPath, cli, command, ...args]);
+    t.regex(stderr, NOT_SEEN, what);
+    t.is(code, 0, what);
+  }
+});
+
+testUnless(cannot, 'what cannot be seen is not said twice', async (t) => {
+  const cli = commandIn(t);
+  const story = finished([...PLAIN, ...run(cli, 'close-wait', ...ON_HOST)]);
+  t.is(story.stderr, '');
+  t.regex(story.stdout, /^not seen: capture: .*\nnot seen: tracepoint: .*$/m);
+  for (const args of [['run'], ['compare']]) {
+    const json = [...args, 'close-wait', '--host-network', '--json'];
+    const { code, stderr } = finished([...PLAIN, process.execPath, cli, ...json]);
+    t.is(stderr, '');
+    t.is(code, 0);
+  }
+});
+
 for (const { who, map, command, privilege } of [
   {
     who: 'a plain user',
