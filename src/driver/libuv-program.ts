@@ -69,9 +69,9 @@ export class LibuvProgram implements AsyncDisposable {
       program.#end(new AbortError(end, 'its signal was aborted', cause));
     };
     signal?.addEventListener('abort', abort);
-    const ended = ({ status }: { readonly status: number }): void => {
+    const ended = (): void => {
       signal?.removeEventListener('abort', abort);
-      program.#end(new Error(`${node} has ended (${status}): ${process.printed('error')}`));
+      program.#end(new Error(`${node} has ended (${process.ending}): ${process.printed('error')}`));
     };
     process.exited.then(ended, (error: Error) => program.#end(error));
     try {

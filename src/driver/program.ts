@@ -152,13 +152,14 @@ export class Program implements AsyncDisposable {
 
   /**
    * Waits until `ready` is true of this program; it is asked after each thing that happens to it. Throws an Error with
-   * what was printed if the program ends first or the deadline passes.
+   * what was printed if the program ends first, and how it ended, or if the deadline passes.
    */
   async until(what: string, ready: () => boolean, deadlineMs: number): Promise<void> {
     const deadline = AbortSignal.timeout(deadlineMs);
     while (!ready()) {
       if (this.#heard || deadline.aborted) {
-        const why = deadline.aborted ? `not within ${deadlineMs} ms` : 'it ended first';
+        const how = this.ending === undefined ? '' : `, with ${this.ending}`;
+        const why = deadline.aborted ? `not within ${deadlineMs} ms` : `it ended first${how}`;
         throw new Error(
           `${this.name} (pid ${this.pid}): waited for ${what}: ${why}. It printed: ` +
             JSON.stringify(this.printed() + this.printed('error')),

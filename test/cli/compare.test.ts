@@ -170,7 +170,7 @@ for (const { title, args, says } of [
   {
     title: 'a Node that is none and ends',
     args: ['node-ghost', '--node', '/bin/true'],
-    says: /--node: \/bin\/true is no Node that runs here: \/bin\/true has ended \(0\)/,
+    says: /--node: \/bin\/true is no Node that runs here: \/bin\/true has ended \(exit code 0\)/,
   },
   {
     title: 'a Node that is none and prints',

@@ -251,8 +251,8 @@ test('a program that was killed says so to whoever waits', async (t) => {
   await using cast = await castLibuv(world);
   const accepting = cast.server.listen().then(() => cast.server.accept());
   process.kill(cast.server.pid ?? 0, 'SIGKILL');
-  await t.throwsAsync(accepting, { message: /has ended \(9\)/ });
-  await t.throwsAsync(cast.server.listen(), { message: /has ended \(9\)/ });
+  await t.throwsAsync(accepting, { message: /has ended \(signal 9\)/ });
+  await t.throwsAsync(cast.server.listen(), { message: /has ended \(signal 9\)/ });
 });
 
 test('a program whose end is not heard of yet takes no orders: its end is told', async (t) => {
@@ -264,13 +264,13 @@ test('a program whose end is not heard of yet takes no orders: its end is told',
     () => !lives(`${pid}`),
     () => `process ${pid} lives`,
   );
-  await t.throwsAsync(cast.server.listen(), { message: /has ended \(9\)/ });
+  await t.throwsAsync(cast.server.listen(), { message: /has ended \(signal 9\)/ });
 });
 
 for (const [what, node, expected] of [
   ['no file', '/nonexistent/node', { code: 'ENOENT', message: /execve/ }],
   ['no program', '/etc/passwd', { code: 'EACCES', message: /execve/ }],
-  ['a program that ends', '/bin/false', { message: /\/bin\/false has ended \(1\)/ }],
+  ['a program that ends', '/bin/false', { message: /\/bin\/false has ended \(exit code 1\)/ }],
   ['a program that talks', '/bin/echo', { message: /printed what is no report: .*libuv-agent/ }],
 ] as const) {
   test(`a Node that is none, but ${what}: refused, and nothing stays`, async (t) => {
@@ -285,7 +285,7 @@ for (const line of ['null', '5', '{"kind":"event","name":"x"}', '{"kind":"failed
     writeFileSync(node, `#!/bin/sh\necho '${line}'\n`, { mode: 0o755 });
     await using world = await World.open('host');
     await t.throwsAsync(castLibuv(world, { node }), {
-      message: /printed what is no report: |node has ended \(0\)/,
+      message: /printed what is no report: |node has ended \(exit code 0\)/,
     });
   });
 }

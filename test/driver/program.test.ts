@@ -79,12 +79,20 @@ test('a wait that never comes says who, what, how long and what was printed', as
   });
 });
 
-test('a wait for a program that ends says so at once', async (t) => {
-  const program = await shell(t, 'echo goodbye; exit 3');
-  const waiting = program.until('its port', () => false, 600_000);
-  await t.throwsAsync(waiting, { message: /waited for its port: it ended first.*goodbye/ });
-  t.is((await program.exited).status, 3);
-});
+for (const [script, how] of [
+  ['exit 3', 'exit code 3'],
+  ['kill -KILL $$', `signal ${sys.SIGKILL}`],
+] as const) {
+  test(`a wait for a program that ends says so at once, and how: ${how}`, async (t) => {
+    const program = await shell(t, `echo goodbye; ${script}`);
+    const waiting = program.until('its port', () => false, 600_000);
+    await t.throwsAsync(waiting, {
+      message:
+        `script (pid ${program.pid}): waited for its port: it ended first, with ${how}. ` +
+        'It printed: "goodbye\\n"',
+    });
+  });
+}
 
 test('its last words are heard when it ends', async (t) => {
   for (let i = 0; i < 20; i++) {
