@@ -161,6 +161,7 @@ function formatOf(
   if (pcap !== undefined && names.length !== 1) {
     throw new Usage('--pcap takes the capture of one scenario: name it');
   }
+  if (pcap === '') throw new Usage('--pcap takes the name of a file, not ""');
   return found;
 }
 

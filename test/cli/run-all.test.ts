@@ -47,6 +47,11 @@ const wrong: { title: string; args: string[]; says: RegExp }[] = [
     says: /--format is for one run of one scenario/,
   },
   {
+    title: '--pcap of no name',
+    args: ['close-wait', '--pcap', ''],
+    says: /--pcap takes the name of a file, not ""/,
+  },
+  {
     title: 'a letter wrong',
     args: ['clse-wait'],
     says: /no scenario "clse-wait" \(did you mean close-wait\?\)/,
