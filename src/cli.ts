@@ -258,13 +258,14 @@ async function main(argv: string[]): Promise<number> {
     .action(keep(async (flags) => (await import('./command/bench.js')).bench(flags, io)));
   program.command('server').description("the article's server: closewait server <port>");
   program.command('client').description("the article's client: closewait client <IP> <port>");
-  // commander answers --help with its help and exit 0, also behind a command that it does not know.
+  // commander answers --help with its help and exit 0, also behind a command that it does not know; `help` with all of it.
+  const asked = first === 'help' ? topic : first;
   const known =
-    first === undefined ||
-    first.startsWith('-') ||
-    [...program.commands.map((command) => command.name()), 'help'].includes(first);
+    asked === undefined ||
+    asked.startsWith('-') ||
+    program.commands.some((command) => command.name() === asked);
   try {
-    await program.parseAsync(known ? argv : [first], { from: 'user' });
+    await program.parseAsync(known ? argv : [asked], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     return error.exitCode === 0 ? 0 : USAGE;

@@ -1,4 +1,4 @@
-/** Help for the article's two programs, whose command lines are their own. */
+/** `closewait help`, and help for the article's two programs, whose command lines are their own. */
 import test from 'ava';
 import { closewait } from './closewait.js';
 
@@ -15,4 +15,17 @@ for (const name of ['server', 'client']) {
       t.is(stderr, '');
     });
   }
+}
+
+for (const [args, usage] of [
+  [['help'], 'Usage: closewait [options] [command]'],
+  [['help', 'help'], 'Usage: closewait [options] [command]'],
+  [['help', 'run'], 'Usage: closewait run '],
+] as const) {
+  test(`closewait ${args.join(' ')}`, (t) => {
+    const { code, stdout, stderr } = closewait(...args);
+    t.is(code, 0);
+    t.true(stdout.startsWith(usage), stdout);
+    t.is(stderr, '');
+  });
 }
