@@ -9,8 +9,11 @@ import { messageOf } from './command/remedy.js';
 
 const chatter = (line: string): void => console.error(`closewait: ${line}`);
 
+/** Whether escape sequences do something there: a dumb terminal shows them. */
+const obeys = ({ isTTY }: NodeJS.WriteStream): boolean => isTTY && process.env['TERM'] !== 'dumb';
+
 function paint(style: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string): string {
-  const plain = !process.stdout.isTTY || (process.env['NO_COLOR'] ?? '') !== '';
+  const plain = !obeys(process.stdout) || (process.env['NO_COLOR'] ?? '') !== '';
   // Whether to paint was decided above: Node would ask the environment again, and paint nothing in a CI job.
   return plain ? text : styleText(style, text, { validateStream: false });
 }
@@ -60,12 +63,12 @@ const io: Io = {
     ? writeWhole
     : (text) => process.stdout.write(text),
   chatter,
-  status: process.stderr.isTTY ? status : undefined,
+  status: obeys(process.stderr) ? status : undefined,
   endSoon,
   endNow: (exitCode) => process.exit(exitCode),
   paint,
   columns: process.stdout.columns || 80,
-  rows: process.stdout.isTTY ? process.stdout.rows || 24 : undefined,
+  rows: obeys(process.stdout) ? process.stdout.rows || 24 : undefined,
 };
 
 const PROGRAM_HELP = {

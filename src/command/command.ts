@@ -10,7 +10,7 @@ export const CANNOT_RUN = 3;
 export interface Io {
   out(text: string | Uint8Array): void;
   chatter(line: string): void;
-  /** Replaces the line that says how far it is; '' takes it away. Undefined where stderr is no terminal. */
+  /** Replaces the line that says how far it is; '' takes it away. Undefined where stderr is no terminal, or a dumb one. */
   readonly status: ((line: string) => void) | undefined;
   /** Ends the process soon, even if more still goes on than did before: a scenario has left that behind. */
   endSoon(before: readonly string[]): void;
@@ -19,7 +19,7 @@ export interface Io {
   readonly paint: Paint;
   /** How wide a line of stdout may be. */
   readonly columns: number;
-  /** How many lines fit on it; undefined where stdout is no terminal. */
+  /** How many lines fit on it; undefined where stdout is no terminal, or a dumb one. */
   readonly rows: number | undefined;
 }
 

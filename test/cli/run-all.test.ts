@@ -148,6 +148,9 @@ onTerminal(`run: on a terminal, how far it is${noScript ? ` (${noScript})` : why
   const redirected = `${line} 2>/dev/null`;
   const quiet = finished(['script', '-qec', redirected, '/dev/null'], { env: { TERM: 'xterm' } });
   t.false(quiet.stdout.includes('0/2'));
+  const dumb = finished(['script', '-qec', line, '/dev/null'], { env: { TERM: 'dumb' } });
+  t.is(dumb.code, 0);
+  t.false(dumb.stdout.includes('\x1b'));
 });
 
 /** How many of the cast's threads a process has. */

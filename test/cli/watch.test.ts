@@ -159,7 +159,8 @@ test('an address that is taken: exit 3', (t) => {
 });
 
 testUnless(noTool('script'), 'on a terminal: redrawn, no larger than it is', async (t) => {
-  const command = `stty rows 6 cols 50; exec ${process.execPath} ${CLI} watch --interval 20 --port 1`;
+  const watching = `${process.execPath} ${CLI} watch --interval 20 --port 1`;
+  const command = `stty rows 6 cols 50; TERM=xterm exec ${watching}`;
   const watch = new Program(t, ['script', '-qec', command, '/dev/null']);
   const screens = () => watch.stdout.split('\x1b[H').slice(1);
   await until(
