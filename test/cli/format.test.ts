@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import ava from 'ava';
+import { TracepointObserver } from '../../src/observer/tracepoint.js';
 import { scratch } from '../driver/programs.js';
 import { noTool, noWorld } from '../world/ability.js';
 import { CLI, closewait, finished } from './closewait.js';
@@ -90,8 +91,13 @@ runs(`--pcap where there is no room: said, exit 3, and nothing is left there${wh
   t.false(existsSync(file));
 });
 
+// Without transitions a state stands where somebody found it, which may be a line below the segment.
+const { available } = TracepointObserver.availability();
 for (const [format, says] of [
-  ['ladder', /FIN_WAIT1 +\| -- F\. .*> *\| CLOSE_WAIT/],
+  [
+    'ladder',
+    available ? /FIN_WAIT1 +\| -- F\. .*> *\| CLOSE_WAIT/ : /\| -- F\. .*> *\|[\s\S]*CLOSE_WAIT/,
+  ],
   ['transitions', /server +ESTABLISHED +-> CLOSE_WAIT +F\. from client/],
   ['story', /== close-wait/],
 ] as const) {
