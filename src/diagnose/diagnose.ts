@@ -28,10 +28,10 @@ const YOUNG_TICKS = 100;
  * processes of one's own user; CAP_SYS_PTRACE for others, CAP_SYS_ADMIN for other namespaces. It reads and copies
  * descriptors for an instant; it stops, signals and writes to nobody unless `stacks` is asked for.
  *
- * Throws RangeError for what is no pid or port, SyscallError where sock_diag itself is refused.
+ * Throws TypeError or RangeError for options that are none, SyscallError where sock_diag itself is refused.
  */
-export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  checkOptions(options);
+export async function diagnose(asked: DiagnoseOptions = {}): Promise<Diagnosis> {
+  const options = checkOptions(asked);
   const { settleMs = SETTLE_MS, signal } = options;
   const pids = options.pids && new Set(options.pids);
   using eyes = new Eyes();

@@ -1,14 +1,15 @@
 // `import { guard } from 'closewait/guard'`: a test that leaves a socket behind fails, with what it left and where it was opened.
 
 import { setImmediate as turn } from 'node:timers/promises';
-import { codeOf, isGone } from '../observer/proc.js';
+import { checkedPid, codeOf, isGone } from '../observer/proc.js';
 import { socketsOf } from '../observer/process.js';
 import { SockDiag } from '../observer/sock-diag.js';
 import { nowMs as now, until } from '../observer/until.js';
 import { formatEndpoint } from '../tcp/address.js';
+import { type Checks, checkedFields, checkFunction, checkMs } from '../tcp/argument.js';
 import { netnsOf } from './census.js';
 import { diagnose } from './diagnose.js';
-import { checkNoThread, checkOptions } from './options.js';
+import { checkNoThread } from './options.js';
 import type { SocketReport } from './record.js';
 import { openSockDiagOf } from './socket-diag.js';
 import { REGISTERED } from './source-record.js';
@@ -22,6 +23,8 @@ export interface GuardOptions {
 }
 
 const SETTLE_MS = 1000;
+const PATIENCE: Checks<Pick<GuardOptions, 'settleMs'>> = { settleMs: checkMs };
+const OPTIONS: Checks<GuardOptions> = { ...PATIENCE, pid: (_, pid) => checkedPid(pid) };
 
 /** A socket was left in CLOSE_WAIT, in a held FIN_WAIT2, or as a ghost. */
 export class SocketLeakError extends Error {
@@ -43,13 +46,13 @@ export interface Guard {
 /**
  * Begins to guard: sockets that the process has now do not count.
  *
- * Needs what diagnose() needs: nothing for this process, and for those of the same user. Throws RangeError for what is no
- * pid or time, SyscallError (ENOENT, EACCES) for a process that cannot be read; check() rejects with one (EPERM) where it is in
+ * Needs what diagnose() needs: nothing for this process, and for those of the same user. Throws TypeError or RangeError for
+ * options that are none, SyscallError (ENOENT, EACCES) for a process that cannot be read; check() rejects with one (EPERM) where it is in
  * a network namespace that may not be entered.
  */
 export function guard(options: GuardOptions = {}): Guard {
-  const { pid = process.pid, settleMs: patienceMs = SETTLE_MS } = options;
-  checkOptions({ pids: [pid], settleMs: patienceMs });
+  const checked = checkedFields('options', options, OPTIONS);
+  const { pid = process.pid, settleMs: patienceMs = SETTLE_MS } = checked;
   checkNoThread(pid);
   const inodes = new Set(socketsOf(pid).map(({ inode }) => inode));
   // What waits for accept() has no inode yet. To ask another namespace takes a moment, and a right that may be missing.
@@ -59,8 +62,8 @@ export function guard(options: GuardOptions = {}): Guard {
       : openSockDiagOf(pid).then(waitingIn);
   if (waiting instanceof Promise) waiting.catch(() => undefined);
   return {
-    async check({ settleMs = patienceMs } = {}) {
-      checkOptions({ settleMs });
+    async check(given = {}) {
+      const { settleMs = patienceMs } = checkedFields('options', given, PATIENCE);
       // Events of this turn are still to come, and with them what closes sockets.
       await turn();
       (globalThis as { [REGISTERED]?: () => void })[REGISTERED]?.();
@@ -156,10 +159,14 @@ export interface Hooks {
  * Guards every test of a file or suite: `guardEach({ beforeEach, afterEach })` with the hooks of node:test, Vitest or Jest.
  * Tests that run at the same time in one process see each other's sockets: run them one after the other.
  */
-export function guardEach({ beforeEach, afterEach }: Hooks, options?: GuardOptions): void {
+export function guardEach(hooks: Hooks, options: GuardOptions = {}): void {
+  const { beforeEach, afterEach } = (hooks ?? {}) as Hooks;
+  checkFunction('beforeEach', beforeEach);
+  checkFunction('afterEach', afterEach);
+  const checked = checkedFields('options', options, OPTIONS);
   let current: Guard | undefined;
   beforeEach(() => {
-    current = guard(options);
+    current = guard(checked);
   });
   afterEach(async () => {
     await current?.check();
@@ -179,6 +186,7 @@ export interface AvaHooks {
 
 /** Guards every test of an AVA file, which must be serial: `guardAva(test)`. */
 export function guardAva(test: AvaHooks, options?: GuardOptions): void {
-  const { beforeEach, afterEach } = test;
-  guardEach({ beforeEach, afterEach: (run) => afterEach.always(run) }, options);
+  const { beforeEach, afterEach } = (test ?? {}) as Partial<AvaHooks>;
+  checkFunction('afterEach.always', afterEach?.always);
+  guardEach({ beforeEach, afterEach: (run) => afterEach?.always(run) } as Hooks, options);
 }

@@ -1,5 +1,17 @@
-import { processOfThread } from '../observer/proc.js';
-import { stateNumber, type TcpStateName } from '../tcp/states.js';
+import { checkedPid, processOfThread } from '../observer/proc.js';
+import {
+  type Check,
+  type Checks,
+  checkBoolean,
+  checkedFields,
+  checkMs,
+  checkSignal,
+  invalidType,
+  listOf,
+  outOfRange,
+  shown,
+} from '../tcp/argument.js';
+import { checkState, stateNumber, type TcpStateName } from '../tcp/states.js';
 
 /** What diagnose() is to look at, and how long. */
 export interface DiagnoseOptions {
@@ -49,30 +61,53 @@ export function optionsFrom(flags: DiagnoseFlags): DiagnoseOptions | string {
   }
 }
 
-/** Throws RangeError for a pid, port or time that is none, and for options that exclude each other. */
-export function checkOptions(options: DiagnoseOptions): void {
-  const { pids = [], ports = [], settleMs = 0, stacks = false, all = false } = options;
-  for (const pid of pids) {
-    if (!Number.isInteger(pid) || pid < 1) throw new RangeError(`not a process id: ${pid}`);
+const checkPort: Check = (what, value) => {
+  if (typeof value !== 'number') {
+    throw invalidType(`${what} must be a port, received ${shown(value)}`);
   }
-  for (const port of ports) {
-    if (!Number.isInteger(port) || port < 1 || port > 65535) {
-      throw new RangeError(`not a port: ${port}`);
-    }
-  }
-  if (!(settleMs >= 0 && settleMs < 2 ** 31)) throw new RangeError(`not a time in ms: ${settleMs}`);
+  if (!Number.isInteger(value) || value < 1 || value > 65535)
+    throw outOfRange(`not a port: ${value}`);
+};
+
+const CHECKS: Checks<DiagnoseOptions> = {
+  pids: listOf((_, pid) => checkedPid(pid)),
+  ports: listOf(checkPort),
+  states: listOf(checkState),
+  all: checkBoolean,
+  settleMs: checkMs,
+  stacks: checkBoolean,
+  signal: checkSignal,
+};
+
+/**
+ * Checks options, those that are named if not all are meant, and returns a copy. Throws TypeError for what is none,
+ * RangeError for a pid, port or time that is none, and for options that exclude each other.
+ */
+export function checkOptions(options: DiagnoseOptions): DiagnoseOptions;
+export function checkOptions<Name extends keyof DiagnoseOptions>(
+  options: Pick<DiagnoseOptions, Name>,
+  names: readonly Name[],
+): Pick<DiagnoseOptions, Name>;
+export function checkOptions(
+  options: DiagnoseOptions,
+  names = Object.keys(CHECKS) as readonly (keyof DiagnoseOptions)[],
+): DiagnoseOptions {
+  const checks = Object.fromEntries(names.map((name) => [name, CHECKS[name]]));
+  const checked = checkedFields<DiagnoseOptions>('options', options, checks as typeof CHECKS);
+  const { pids = [], stacks = false, all = false } = checked;
   if (all && pids.length > 0) {
-    throw new RangeError('all namespaces or those of some processes: not both');
+    throw outOfRange('all namespaces or those of some processes: not both');
   }
   if (stacks && pids.length === 0) {
-    throw new RangeError('stacks are read of processes that are named: give their pids');
+    throw outOfRange('stacks are read of processes that are named: give their pids');
   }
+  return checked;
 }
 
 /** Throws RangeError for a number that a thread has and no process: /proc answers to it, and no list has it. */
 export function checkNoThread(pid: number): void {
   const process = processOfThread(pid) ?? pid;
-  if (process !== pid) throw new RangeError(`pid ${pid}: a thread of process ${process}`);
+  if (process !== pid) throw outOfRange(`pid ${pid}: a thread of process ${process}`);
 }
 
 function wholeNumber(text: string): number {

@@ -107,9 +107,9 @@ export class Watch implements Disposable {
     this.#ports = options.ports && new Set(options.ports);
   }
 
-  /** Throws RangeError for what is no pid or port, Node's own error or SyscallError for a process that cannot be watched. */
-  static async open(options: WatchOptions = {}): Promise<Watch> {
-    checkOptions(options);
+  /** Throws TypeError or RangeError for options that are none, Node's own error or SyscallError for a process that cannot be watched. */
+  static async open(asked: WatchOptions = {}): Promise<Watch> {
+    const options = checkOptions(asked, ['pids', 'ports']);
     const diags = new Map<number, SockDiag>();
     try {
       if (options.pids === undefined) diags.set(netnsOf('self'), SockDiag.open());

@@ -1,35 +1,54 @@
 // What may be asked of a run, and by a story of its stage. A slip of its author is refused at once, and not waited for.
 
-import type { End, Role } from '../driver/role.js';
+import type { DriverName, End, Role } from '../driver/role.js';
+import type { Command } from '../driver/running.js';
 import type { ReachOptions, TimerOptions } from '../scenario/scenario.js';
-import { checkFields, invalidType, invalidValue, outOfRange } from '../tcp/argument.js';
+import {
+  type Checks,
+  checkBoolean,
+  checkedFields,
+  checkFields,
+  checkFunction,
+  checkMs,
+  checkSignal,
+  checkString,
+  invalidType,
+  invalidValue,
+  listOf,
+  oneOf,
+} from '../tcp/argument.js';
 import { type TimerName, timerNames } from '../tcp/socket-table.js';
 import { type TcpStateName, tcpStates } from '../tcp/states.js';
+import type { RunOptions } from './run.js';
 
-const LONGEST_MS = 2 ** 31 - 1;
 const REACH: Readonly<Record<keyof ReachOptions, true>> = { deadlineMs: true };
 const TIMER: Readonly<Record<keyof TimerOptions, true>> = { belowMs: true };
+const DRIVERS: Readonly<Record<DriverName, true>> = { raw: true, libuv: true, program: true };
 
-/** Throws TypeError or RangeError for options of a run that are none; one that is left out is as it should be. */
-export function checkRun(
-  { driver, world, family, timeoutMs }: Readonly<Record<string, unknown>>,
-  drivers: readonly string[],
-): void {
-  const among = (what: string, value: unknown, values: readonly unknown[]): void => {
-    if (value === undefined || values.includes(value)) return;
-    throw invalidValue(`${what} must be ${values.join(' or ')}, received ${String(value)}`);
-  };
-  among('driver', driver, drivers);
-  among('world', world, ['namespace', 'host']);
-  among('family', family, [4, 6]);
-  if (timeoutMs !== undefined) checkTime('timeoutMs', timeoutMs);
-}
+const OPTIONS: Checks<RunOptions> = {
+  driver: oneOf(...Object.keys(DRIVERS)),
+  world: oneOf('namespace', 'host'),
+  family: oneOf(4, 6),
+  node: checkString,
+  command: (what, value) => {
+    const { end, words } = checkedFields(what, value as Command, COMMAND);
+    COMMAND.end(`${what}.end`, end);
+    COMMAND.words(`${what}.words`, words);
+    if (words.length === 0) throw invalidValue(`${what}.words must name a program`);
+  },
+  signal: checkSignal,
+  timeoutMs: checkMs,
+  onMoment: checkFunction,
+  onTimeline: checkFunction,
+  observed: checkBoolean,
+};
+const COMMAND: Checks<Command> = { end: oneOf('client', 'server'), words: listOf(checkString) };
 
-/** A timer takes no longer times, and would be over at once. */
-function checkTime(what: string, value: unknown): void {
-  if (typeof value === 'number' && value >= 0 && value <= LONGEST_MS) return;
-  const expected = `a number of milliseconds from 0 to ${LONGEST_MS}`;
-  throw outOfRange(`${what} must be ${expected}, received ${String(value)}`);
+/** Checks options of a run and returns a copy. Throws TypeError or RangeError for what is none. */
+export function checkedRun(options: RunOptions): RunOptions {
+  const checked = checkedFields('options', options, OPTIONS);
+  OPTIONS.world('world', checked.world);
+  return checked;
 }
 
 /** The ends and states that `reach` waits for. Throws TypeError or RangeError for what nobody can reach. */
@@ -42,7 +61,7 @@ export function wantedOf(
   const { deadlineMs = 0 } = options;
   const wanted = Object.entries(states ?? {}).filter(([, state]) => state !== undefined);
   if (wanted.length === 0) throw invalidType('reach() must name an end and its state');
-  checkTime('deadlineMs', deadlineMs);
+  checkMs('deadlineMs', deadlineMs);
   return wanted.map(([end, state]) => {
     if (end !== 'client' && end !== 'server') {
       throw invalidValue(`reach() knows client and server, not ${end}`);

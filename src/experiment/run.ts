@@ -16,6 +16,7 @@ import { type Command, NotReady } from '../driver/running.js';
 import { witness } from '../driver/witness.js';
 import { codeOf } from '../observer/proc.js';
 import { driversOf, type Scenario } from '../scenario/scenario.js';
+import { checkScenario } from '../scenario/validate.js';
 import { hasIpv6 } from '../world/interfaces.js';
 import { privilege, type WorldKind } from '../world/world.js';
 import type { TimelineEvent } from './event.js';
@@ -24,7 +25,7 @@ import { Lab } from './lab.js';
 import { lenient, lenientStage } from './lenient.js';
 import { openPlace } from './place.js';
 import type { AppRecord, CapturedFrame, Moment, Run, RunRecord, Verdict } from './record.js';
-import { checkRun } from './request.js';
+import { checkedRun } from './request.js';
 
 /** How to run a scenario. */
 export interface RunOptions {
@@ -60,10 +61,12 @@ const CASTS: Readonly<Record<DriverName, (hosts: Hosts, options: CastOptions) =>
 
 /**
  * Runs a scenario in a place of its own and holds what was seen against what should be. A scenario that fails is a record
- * that says so; what throws is a lab that could not be set up. Throws TypeError or RangeError for options that are none.
+ * that says so; what throws is a lab that could not be set up. Throws TypeError or RangeError for a scenario or options
+ * that are none.
  */
-export async function run(scenario: Scenario, options: RunOptions): Promise<Run> {
-  checkRun({ ...options }, Object.keys(CASTS));
+export async function run(scenario: Scenario, asked: RunOptions): Promise<Run> {
+  checkScenario(scenario);
+  const options = checkedRun(asked);
   const [first = 'raw'] = driversOf(scenario);
   const { command, family = 4, world, signal } = options;
   const { driver = command === undefined ? first : 'program' } = options;

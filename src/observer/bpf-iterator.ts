@@ -1,5 +1,8 @@
+import { readlinkSync } from 'node:fs';
+import { checkDescriptor } from '../syscall/argument.js';
 import * as bpf from '../syscall/bpf.js';
 import * as sys from '../syscall/sys.js';
+import { type Checks, checkBoolean, checkedFields, invalidValue } from '../tcp/argument.js';
 import { SocketTable } from '../tcp/socket-table.js';
 import { stateMask } from '../tcp/states.js';
 import { LICENSE } from './bpf-helpers.js';
@@ -8,7 +11,13 @@ import { iteratorProgram } from './iterator-program.js';
 import { iteratorBufferSize, readIterator } from './iterator-read.js';
 import { type SocketTypes, socketTypes, type TableTypes, tableTypes } from './iterator-types.js';
 import type { Availability } from './observer.js';
-import { connectionStates, familyNumber, type SnapshotOptions } from './sock-diag.js';
+import { unlessGone } from './proc.js';
+import {
+  connectionStates,
+  familyNumber,
+  SNAPSHOT_OPTIONS,
+  type SnapshotOptions,
+} from './sock-diag.js';
 import { UnavailableError } from './unavailable-error.js';
 
 /** Which sockets to list, and how. */
@@ -16,6 +25,9 @@ export interface IteratorOptions extends Omit<SnapshotOptions, 'info'> {
   /** False: sockets are fetched from memory one after the other; to measure what looking ahead gains. */
   readonly lookAhead?: boolean;
 }
+
+const { info: _, ...LIST_OPTIONS } = SNAPSHOT_OPTIONS;
+const OPTIONS: Checks<IteratorOptions> = { ...LIST_OPTIONS, lookAhead: checkBoolean };
 
 const FACTS = {
   name: 'BPF iterator',
@@ -50,8 +62,12 @@ export class BpfIterator implements Disposable {
     this.link = link;
   }
 
-  /** Loads the program. Throws SyscallError or UnavailableError, and leaves nothing behind. */
-  static open({ states, family, lookAhead = true }: IteratorOptions = {}): BpfIterator {
+  /**
+   * Loads the program. Throws SyscallError or UnavailableError, TypeError or RangeError for options that are none, and leaves
+   * nothing behind.
+   */
+  static open(options: IteratorOptions = {}): BpfIterator {
+    const { states, family, lookAhead = true } = checkedFields('options', options, OPTIONS);
     const context = {
       states: stateMask(states ?? connectionStates),
       family: family === undefined ? undefined : familyNumber(family),
@@ -92,13 +108,15 @@ export class BpfIterator implements Disposable {
 
   /**
    * All sockets of the caller's network namespace; or of the one in which somebody made `iterator`, by
-   * `bpf_iter_create(link)`, which is taken over and closed. Throws SyscallError.
+   * `bpf_iter_create(link)`, which is taken over and closed. Throws SyscallError, TypeError for another descriptor.
    */
-  snapshot(iterator: number = bpf.bpf_iter_create(this.link)): SocketTable {
+  snapshot(iterator?: number): SocketTable {
+    if (iterator !== undefined) checkIterator(iterator);
+    const fd = iterator ?? bpf.bpf_iter_create(this.link);
     try {
-      return new SocketTable(chunksOf(iterator), { dumps: 0 });
+      return new SocketTable(chunksOf(fd), { dumps: 0 });
     } finally {
-      sys.close(iterator);
+      sys.close(fd);
     }
   }
 
@@ -111,6 +129,17 @@ export class BpfIterator implements Disposable {
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+const ITERATOR = 'anon_inode:bpf_iter';
+
+/** Refuses another file: one that does not block would be read for ever, since an iterator that says EAGAIN has more. */
+function checkIterator(fd: number): void {
+  checkDescriptor('iterator', fd);
+  const link = unlessGone(() => readlinkSync(`/proc/self/fd/${fd}`));
+  // One that is closed is the kernel's to refuse.
+  if (link === undefined || link === ITERATOR) return;
+  throw invalidValue(`iterator must be a BPF iterator, received ${link}`);
 }
 
 /** Many reads fill one piece of memory, not zeroed: what they do not fill is never looked at. */

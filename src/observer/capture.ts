@@ -1,10 +1,21 @@
 import * as sys from '../syscall/sys.js';
-import { encodePacketFilter, type PacketFilter } from '../tcp/packet-filter.js';
+import {
+  type Check,
+  checkedFields,
+  checkFunction,
+  checkMs,
+  checkString,
+  mustBe,
+} from '../tcp/argument.js';
+import { encodePacketFilter, PACKET_FILTER, type PacketFilter } from '../tcp/packet-filter.js';
 import type { RingPacket, RingSize, StampSource } from '../tcp/packet-ring.js';
 import { decodeFrame, type Segment } from '../tcp/segment.js';
+import { CAPTURE_OPTIONS, type CaptureOptions, MOST_SNAPLEN } from './capture-options.js';
 import { ClockMap, type ClockStep, readClocks } from './clock-map.js';
 import type { Availability } from './observer.js';
 import { openPacketSource, type PacketBatch, type PacketSource } from './packet-source.js';
+
+export type { CaptureOptions };
 
 /** One frame as the interface saw it. */
 export interface Frame {
@@ -23,29 +34,16 @@ export interface Frame {
   readonly segment: Segment | undefined;
 }
 
-/** How much to capture and to keep. */
-export interface CaptureOptions {
-  /** Which packets; the kernel sorts the others out. Left out: all. */
-  readonly filter?: PacketFilter;
-  /** At most this many bytes of each. Left out: all, up to a block of the ring. */
-  readonly snaplen?: number;
-  /** The ring's size, or false for none. Left out: 64 blocks of 128 KiB, handed over every 4 ms. */
-  readonly ring?: RingSize | false;
-  /** What `frames` may come to, some 300 bytes a frame not counted; a frame beyond is discarded and counted. Left out: 64 MiB, 250,000 frames. */
-  readonly limit?: { readonly bytes?: number; readonly frames?: number };
-  /**
-   * Asks for the interface's own time stamps, where it has been told to make them (SIOCSHWTSTAMP). They are of the
-   * interface's clock: `monotonicNs` of such a frame is as good as that clock follows CLOCK_REALTIME.
-   */
-  readonly hardwareStamps?: boolean;
-}
-
 const RING: RingSize = { blockBytes: 1 << 17, blocks: 64, retireMs: 4 };
 const LIMIT = { bytes: 1 << 26, frames: 250_000 };
-const MOST_SNAPLEN = 0x7fff_ffff;
 /** Often enough for a step of the clock to be noticed soon; rare enough to cost nothing. */
 const CLOCK_CHECK_MS = 1000;
 const FLUSH_DEADLINE_MS = 5000;
+
+const checkActor: Check = (what, value) => {
+  const isActor = typeof (value as Partial<sys.Actor> | null | undefined)?.stop === 'function';
+  if (!isActor) throw mustBe(what, 'an Actor', value);
+};
 
 const FACTS = {
   name: 'capture',
@@ -106,7 +104,7 @@ export class Capture implements AsyncDisposable {
     this.via = source.via;
     this.viaReason = reason;
     this.#snaplen = snaplen;
-    this.#limit = limitOf(limit);
+    this.#limit = { ...LIMIT, ...limit };
     this.#clock = new ClockMap(readClocks(16));
     this.#done = this.#run().finally(() => {
       this.#ended = true;
@@ -118,16 +116,19 @@ export class Capture implements AsyncDisposable {
   /**
    * Starts to capture on an interface of the actor's network namespace. The actor is the capture's alone from now on, and
    * stopped with it. Throws SyscallError: EPERM without CAP_NET_RAW, ENODEV for an interface that is not there;
-   * UnavailableError for one whose frames have no Ethernet header (a TUN, WireGuard, PPP); a RangeError for numbers that are none.
+   * UnavailableError for one whose frames have no Ethernet header (a TUN, WireGuard, PPP); a TypeError or RangeError for options
+   * that are none.
    */
   static async start(
     actor: sys.Actor,
     interfaceName = 'lo',
-    options: CaptureOptions = {},
+    asked: CaptureOptions = {},
   ): Promise<Capture> {
-    const { filter = {}, snaplen = MOST_SNAPLEN, ring = RING, hardwareStamps = false } = options;
+    checkActor('actor', actor);
     try {
-      limitOf(options.limit);
+      checkString('interfaceName', interfaceName);
+      const options = checkedFields('options', asked, CAPTURE_OPTIONS);
+      const { filter = {}, snaplen = MOST_SNAPLEN, ring = RING, hardwareStamps = false } = options;
       const opened = await openPacketSource(actor, {
         interfaceName,
         program: encodePacketFilter(filter, snaplen),
@@ -238,7 +239,8 @@ export class Capture implements AsyncDisposable {
   attachFilter(filter: PacketFilter): void {
     // The descriptor's number may be somebody else's by now.
     if (this.#stopping !== undefined) throw new Error('the capture was stopped');
-    sys.attachFilter(this.#source.fd, encodePacketFilter(filter, this.#snaplen));
+    const checked = checkedFields('filter', filter, PACKET_FILTER);
+    sys.attachFilter(this.#source.fd, encodePacketFilter(checked, this.#snaplen));
   }
 
   /**
@@ -246,14 +248,12 @@ export class Capture implements AsyncDisposable {
    * has done shows here a little later: a block has to fill or to come of age, and this thread has to be woken.
    */
   async until(seen: (frames: readonly Frame[]) => boolean, deadlineMs: number): Promise<boolean> {
+    checkFunction('seen', seen);
     return await this.#until(() => seen(this.frames), deadlineMs);
   }
 
   async #until(holds: () => boolean, deadlineMs: number): Promise<boolean> {
-    // setTimeout would take more for nothing.
-    if (!(deadlineMs >= 0 && deadlineMs < 2 ** 31)) {
-      throw new RangeError(`deadlineMs must be from 0 to ${2 ** 31 - 1}, received ${deadlineMs}`);
-    }
+    checkMs('deadlineMs', deadlineMs);
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -318,17 +318,6 @@ export class Capture implements AsyncDisposable {
     // An error of the capture must not hide the one that is on its way.
     await this.stop().catch(() => {});
   }
-}
-
-/** Throws a RangeError for what limits nothing. */
-function limitOf({
-  bytes = LIMIT.bytes,
-  frames = LIMIT.frames,
-}: CaptureOptions['limit'] = {}): typeof LIMIT {
-  for (const [name, value] of Object.entries({ bytes, frames })) {
-    if (!(value >= 0)) throw new RangeError(`limit.${name} must be 0 or more, received ${value}`);
-  }
-  return { bytes, frames };
 }
 
 /** Decodes what it is asked for when it is asked: few of many frames are ever looked at. */

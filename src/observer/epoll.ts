@@ -10,6 +10,7 @@
  * Source: proc_pid_fdinfo(5), ep_show_fdinfo() in fs/eventpoll.c.
  */
 import type { LinkBytes } from '../syscall/links.js';
+import { checkString, integer, listOf } from '../tcp/argument.js';
 import { checkedPid, ProcessDirectory, unlessGone } from './proc.js';
 
 /** One entry of an epoll instance. */
@@ -34,6 +35,8 @@ export interface EpollInstances {
   readonly task: string;
 }
 
+const checkDescriptors = listOf(integer(0, 2 ** 31 - 1));
+
 /**
  * Lists what the epoll instances of a process watch, in order of epfd; looks for them unless they are `known`.
  *
@@ -42,11 +45,18 @@ export interface EpollInstances {
  */
 export function epollInterestOf(pid: number, known?: EpollInstances): EpollInterest[] {
   using process = new ProcessDirectory(checkedPid(pid));
-  const { epfds, task } = known ?? instancesIn(process);
+  const { epfds, task } = known === undefined ? instancesIn(process) : checked(known);
   return epfds.flatMap((epfd) => {
     const text = unlessGone(() => process.read(`${task}fdinfo/${epfd}`));
     return text === undefined ? [] : parseEpollInterest(epfd, text);
   });
+}
+
+function checked(known: EpollInstances): EpollInstances {
+  const { epfds, task } = (known ?? {}) as EpollInstances;
+  checkDescriptors('known.epfds', epfds);
+  checkString('known.task', task);
+  return { epfds, task };
 }
 
 function instancesIn(process: ProcessDirectory): EpollInstances {

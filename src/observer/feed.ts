@@ -1,3 +1,7 @@
+import { atLeast } from '../tcp/argument.js';
+
+const checkLimit = atLeast(0);
+
 /**
  * What an observer hands to a reader who may be slower: a queue of at most `limit` events, read with `for await`. Of several
  * readers each event goes to one. What finds it full is dropped and counted.
@@ -11,7 +15,7 @@ export class Feed<T extends object> implements AsyncIterable<T> {
   readonly #asleep = new Set<() => void>();
 
   constructor(limit: number) {
-    if (!(limit >= 0)) throw new RangeError(`limit must be 0 or more, received ${limit}`);
+    checkLimit('limit', limit);
     this.#limit = limit;
   }
 

@@ -1,5 +1,19 @@
+import { checkDescriptor } from '../syscall/argument.js';
 import * as sys from '../syscall/sys.js';
-import { stateName, type TcpState, type TcpStateName } from '../tcp/states.js';
+import { parseAddress } from '../tcp/address.js';
+import {
+  atLeast,
+  type Checks,
+  checkEndpoint,
+  checkedFields,
+  checkFunction,
+  checkIterable,
+  checkMs,
+  invalidValue,
+  mustBe,
+  outOfRange,
+} from '../tcp/argument.js';
+import { checkState, stateName, type TcpState, type TcpStateName } from '../tcp/states.js';
 import { Feed } from './feed.js';
 import type { Availability } from './observer.js';
 import { type FourTuple, SockDiag } from './sock-diag.js';
@@ -64,6 +78,33 @@ const FACTS = {
   clock: 'CLOCK_MONOTONIC at the look; late by up to the time since the last one (latenessNs)',
 } as const;
 
+const OPTIONS: Checks<PollingOptions> = {
+  subjects: checkIterable,
+  everyMs: checkMs,
+  diag: (what, diag) => {
+    if (!(diag instanceof SockDiag)) throw mustBe(what, 'a SockDiag', diag);
+  },
+  limit: atLeast(0),
+  onChange: checkFunction,
+  onLook: checkFunction,
+};
+
+function checkSubject(subject: unknown): void {
+  if (typeof subject !== 'object' || subject === null) {
+    throw mustBe('a subject', '{fd} or {local, remote}', subject);
+  }
+  if ('fd' in subject) {
+    checkDescriptor('fd', subject.fd);
+    return;
+  }
+  const { local, remote } = subject as Partial<FourTuple>;
+  checkEndpoint('local', local);
+  checkEndpoint('remote', remote);
+  const [own, other] = [local, remote].map((end) => parseAddress(end?.address ?? ''));
+  if (own !== undefined && own.length === other?.length) return;
+  throw invalidValue(`not two addresses of one family: ${local?.address}, ${remote?.address}`);
+}
+
 interface Watch {
   readonly subject: Subject;
   state?: TcpState;
@@ -95,9 +136,7 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
 
   private constructor(options: PollingOptions) {
     const { subjects = [], everyMs = 1, diag, limit = 65_536 } = options;
-    if (!(everyMs >= 1 && everyMs < 2 ** 31)) {
-      throw new RangeError(`everyMs must be 1 or more, received ${everyMs}`);
-    }
+    if (everyMs < 1) throw outOfRange(`everyMs must be 1 or more, received ${everyMs}`);
     this.#feed = new Feed(limit);
     this.#onChange = options.onChange ?? ((change) => this.#feed.push(change));
     this.#onLook = options.onLook;
@@ -107,9 +146,9 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     this.#timer = setInterval(() => this.#tick(), everyMs);
   }
 
-  /** Begins to look. Throws RangeError for a period below 1 ms. */
+  /** Begins to look. Throws TypeError or RangeError for options that are none, such as a period below 1 ms. */
   static start(options: PollingOptions = {}): Polling {
-    return new Polling(options);
+    return new Polling(checkedFields('options', options, OPTIONS));
   }
 
   /** Whether it can look here: always. */
@@ -122,8 +161,9 @@ export class Polling implements AsyncIterable<StateChange>, AsyncDisposable {
     return this.#feed.dropped;
   }
 
-  /** Looks at a subject from the next tick on. */
+  /** Looks at a subject from the next tick on. Throws TypeError or RangeError for what nobody can look at. */
   watch(subject: Subject): void {
+    checkSubject(subject);
     this.#watches.set(subject, { subject });
   }
 
@@ -210,9 +250,12 @@ function stateOf(fd: number): TcpState {
 
 /**
  * Looks at a descriptor without a pause, two million times a second, until it is in the state or `deadlineMs` have gone
- * by. Blocks this thread: what is to be seen has to happen on another, or in another process. Throws SyscallError.
+ * by. Blocks this thread: what is to be seen has to happen on another, or in another process. Throws SyscallError, TypeError or
+ * RangeError for a state or a time that is none.
  */
 export function spin(fd: number, until: TcpStateName, deadlineMs: number): Spin {
+  checkState('until', until);
+  checkMs('deadlineMs', deadlineMs);
   const subject = { fd };
   const changes: StateChange<{ readonly fd: number }>[] = [];
   const start = process.hrtime.bigint();

@@ -5,6 +5,7 @@ import { O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from '../syscall/constants.j
 import { close, Descriptors, open } from '../syscall/descriptor.js';
 import { openat, readFileAt } from '../syscall/directory.js';
 import { eachDescriptorLink, type LinkVisitor } from '../syscall/links.js';
+import { mustBe, outOfRange } from '../tcp/argument.js';
 
 const DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 
@@ -138,9 +139,10 @@ export function inodeOf(fd: number): number {
   return Number(fstatSync(fd, { bigint: true }).ino);
 }
 
-/** Throws RangeError unless it is a number that a process can have. */
-export function checkedPid(pid: number): number {
-  if (!Number.isInteger(pid) || pid < 1) throw new RangeError(`not a process id: ${pid}`);
+/** Throws RangeError unless it is a number that a process can have, TypeError unless it is a number. */
+export function checkedPid(pid: unknown): number {
+  if (typeof pid !== 'number') throw mustBe('a pid', 'a process id', pid);
+  if (!Number.isInteger(pid) || pid < 1) throw outOfRange(`not a process id: ${pid}`);
   return pid;
 }
 

@@ -15,6 +15,7 @@
 import { readFileSync } from 'node:fs';
 import type { LinkBytes } from '../syscall/links.js';
 import { syscallName } from '../syscall/process.js';
+import { type Checks, checkedFields, checkIterable, mustBe } from '../tcp/argument.js';
 import {
   checkedPid,
   codeOf,
@@ -70,6 +71,8 @@ export interface Thread {
   readonly reason?: string;
 }
 
+const OPTIONS: Checks<{ readonly pids?: Iterable<number> }> = { pids: checkIterable };
+
 /**
  * Finds the processes that hold the sockets with these inode numbers.
  *
@@ -80,15 +83,15 @@ export function holdersOf(
   inodes: Iterable<number>,
   options: { readonly pids?: Iterable<number> } = {},
 ): Holders {
+  checkIterable('inodes', inodes);
+  const { pids: asked } = checkedFields('options', options, OPTIONS);
   const wanted = new Inodes(inodes);
   const found: Holder[][] = new Array(wanted.sorted.length);
   const holders = new Map<number, Holder[]>();
   const incomplete: string[] = [];
   if (found.length === 0) return { holders, incomplete };
 
-  const { pids, hidden } = options.pids
-    ? { pids: Array.from(options.pids, checkedPid) }
-    : visibleProcesses();
+  const { pids, hidden } = asked ? { pids: Array.from(asked, checkedPid) } : visibleProcesses();
   if (hidden !== undefined) incomplete.push(hidden);
   const refused = new Map<string, number>();
   for (const pid of pids) {
@@ -158,12 +161,17 @@ export function threadsOf(pid: number): Thread[] {
  * that follows the last is looked at first. Hashed, each would be somewhere else in memory, which takes a fifth of the
  * time that its readlink does.
  */
+function checkedInode(inode: unknown): number {
+  if (typeof inode !== 'number') throw mustBe('an inode', 'a number', inode);
+  return inode;
+}
+
 class Inodes {
   readonly sorted: Float64Array;
   #last = -1;
 
   constructor(inodes: Iterable<number>) {
-    this.sorted = Float64Array.from(inodes)
+    this.sorted = Float64Array.from(inodes, checkedInode)
       .sort()
       .filter((inode, i, all) => inode !== all[i - 1]);
   }

@@ -1,11 +1,19 @@
-import { argumentError, checkDescriptor, checkObject } from '../syscall/argument.js';
+import { argumentError, checkDescriptor } from '../syscall/argument.js';
 import { AF_NETLINK, NETLINK_SOCK_DIAG, SOCK_CLOEXEC, SOCK_RAW } from '../syscall/constants.js';
 import { close } from '../syscall/descriptor.js';
 import { ENOENT, ESTALE } from '../syscall/errno.js';
 import { SyscallError } from '../syscall/error.js';
 import { recv, send, socket } from '../syscall/socket.js';
 import { AF_INET, AF_INET6, type Endpoint, type Family } from '../tcp/address.js';
-import { checkEndpoint } from '../tcp/argument.js';
+import {
+  type Check,
+  type Checks,
+  checkBoolean,
+  checkEndpoint,
+  checkedFields,
+  checkIterable,
+  mustBe,
+} from '../tcp/argument.js';
 import { encodeDump, encodeGet } from '../tcp/inet-diag.js';
 import { NetlinkCursor, NLMSG_ERROR } from '../tcp/netlink.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
@@ -98,7 +106,7 @@ export class SockDiag implements Disposable {
     options: SnapshotOptions,
     make: (chunks: (reused?: Uint8Array) => Iterable<Uint8Array>) => Table,
   ): Table {
-    const { states, family, info = false } = checkedOptions(options);
+    const { states, family, info = false } = checkedFields('options', options, SNAPSHOT_OPTIONS);
     const request = {
       extensions: { info },
       ...(family !== undefined && { family: familyNumber(family) }),
@@ -116,12 +124,13 @@ export class SockDiag implements Disposable {
    * One connection by its addresses, or undefined if the kernel has none (a listener on `local` is not one), or another one
    * than that of `cookie`.
    */
-  find(tuple: FourTuple, options: FindOptions = {}): SocketRow | undefined {
-    checkObject('tuple', '{local, remote}', tuple);
+  find(tuple: FourTuple, options?: FindOptions): SocketRow | undefined {
+    if (typeof tuple !== 'object' || tuple === null)
+      throw mustBe('tuple', '{local, remote}', tuple);
     const { local, remote } = tuple;
     checkEndpoint('local', local);
-    checkNames(options, FIND_OPTIONS);
-    const { info = false, ...which } = options;
+    const { info = false, ...which } =
+      options === undefined ? NO_OPTIONS : checkedFields('options', options, FIND_OPTIONS);
     const family = local.address.includes(':') ? AF_INET6 : AF_INET;
     const sequence = ++this.#sequence;
     const extensions = { info };
@@ -185,25 +194,20 @@ function named(
   }
 }
 
-const OPTIONS = ['states', 'family', 'info'];
-const FIND_OPTIONS = ['info', 'cookie', 'interface'];
-
-/** A name that is none is refused: to leave it out would answer with sockets that were not asked for. */
-function checkNames(options: object, names: readonly string[]): void {
-  checkObject('options', `{${names.map((name) => `${name}?`).join(', ')}}`, options);
-  const unknown = Object.keys(options).find((name) => !names.includes(name));
-  if (unknown !== undefined) throw argumentError('options', `of ${names.join(', ')}`, unknown);
-}
-
-function checkedOptions(options: SnapshotOptions): SnapshotOptions {
-  checkNames(options, OPTIONS);
-  const { states } = options;
-  const isList = typeof states === 'object' && typeof states?.[Symbol.iterator] === 'function';
-  if (states !== undefined && !isList) {
-    throw argumentError('states', 'a list of states', states);
-  }
-  return options;
-}
+/** What a list of sockets may be asked for with. */
+export const SNAPSHOT_OPTIONS: Checks<SnapshotOptions> = {
+  states: checkIterable,
+  family: (_, family) => familyNumber(family),
+  info: checkBoolean,
+};
+/** The encoder knows what fits. */
+const anything: Check = () => {};
+const FIND_OPTIONS: Checks<FindOptions> = {
+  info: checkBoolean,
+  cookie: anything,
+  interface: anything,
+};
+const NO_OPTIONS: FindOptions = {};
 
 /** The number of a family that an option names. Throws for any other. */
 export function familyNumber(family: unknown): Family {

@@ -14,7 +14,14 @@ import { BpfSource } from './bpf-source.js';
 import type { Availability } from './observer.js';
 import { PerfSource } from './perf-source.js';
 import type { TraceSource } from './trace-source.js';
+import {
+  checkedTracepointOptions,
+  RING_BYTES,
+  type TracepointOptions,
+} from './tracepoint-options.js';
 import { UnavailableError } from './unavailable-error.js';
+
+export type { TracepointOptions };
 
 /** What every event tells. */
 interface Hit {
@@ -33,30 +40,6 @@ type Named<R extends EnterRecord | ExitRecord> = R & { readonly syscall: string 
 /** A transition, reset or retransmission of a socket, or a thread's way into or out of a system call. */
 export type TraceEvent = Hit &
   (Exclude<TraceRecord, EnterRecord | ExitRecord> | Named<EnterRecord> | Named<ExitRecord>);
-
-/** What to hear of, and by which means. */
-export interface TracepointOptions {
-  /** How; left out, BPF where it can be had, else perf. */
-  readonly via?: 'bpf' | 'perf';
-  /** Only sockets of the network namespace of this inode. BPF only. */
-  readonly netns?: number;
-  /** Only sockets with one of these ports at either end. */
-  readonly ports?: readonly number[];
-  /** Threads whose system calls are wanted, too. */
-  readonly threads?: readonly number[];
-  /** Whether sockets are wanted; false leaves the calls of `threads` alone. Left out: true. */
-  readonly sockets?: boolean;
-  /** Gets each event, in the order they happened; `events` then stays empty. */
-  readonly onEvent?: (event: TraceEvent) => void;
-  /** With `onEvent`: called when everything that happened up to then has been handed on, CLOCK_MONOTONIC. */
-  readonly onSettled?: (untilNs: bigint) => void;
-  /** With `onEvent`: called when the rings cannot be read any more, which ends what is handed on. Left out: it is thrown. */
-  readonly onFailure?: (error: Error) => void;
-  /** Bytes of the ring, and with perf of each CPU's: a power of two and whole pages. */
-  readonly ringBytes?: number;
-  /** Bytes of records to keep for `events`; what comes after that is counted as lost. */
-  readonly keepBytes?: number;
-}
 
 /** Whether and how it can run here; `reason` is why not, or why not the better way. */
 export interface TracepointAvailability extends Availability {
@@ -86,11 +69,8 @@ const OF_CALLS = ['raw_syscalls/sys_enter', 'raw_syscalls/sys_exit'];
 /** For a listener; and only so that no ring runs full, which takes 100 ms of nothing but transitions. */
 const POLL_MS = 2;
 const CLEAR_MS = 20;
-const RING_BYTES = 8 << 20;
 const SMALLEST_RING = 1 << 16;
 const KEEP_BYTES = 64 << 20;
-const MOST_PORTS = 64;
-const MOST_THREADS = 64;
 
 /**
  * Every state change, reset and retransmission of TCP sockets, and the system calls of chosen threads, as the kernel's
@@ -160,8 +140,8 @@ export class TracepointObserver implements AsyncDisposable {
    * Starts to observe; what happens after this has resolved is seen. Throws SyscallError or UnavailableError where that
    * cannot be, a RangeError or TypeError for options that are none.
    */
-  static async start(options: TracepointOptions = {}): Promise<TracepointObserver> {
-    check(options);
+  static async start(asked: TracepointOptions = {}): Promise<TracepointObserver> {
+    const options = checkedTracepointOptions(asked);
     const { sockets = true, threads } = options;
     const calls = threads === undefined ? [] : OF_CALLS;
     const layouts = readLayouts(sockets ? [...OF_SOCKETS, ...calls] : calls);
@@ -372,29 +352,4 @@ function reasonOf(error: unknown): string {
     perf_event_open: 'needs CAP_PERFMON',
   };
   return (refused ? needs[error.syscall] : undefined) ?? error.message;
-}
-
-function check(options: TracepointOptions): void {
-  const { via, netns, ports, threads, sockets, ringBytes, keepBytes } = options;
-  if (sockets === false && threads === undefined) {
-    throw new TypeError('without sockets there must be threads to follow');
-  }
-  if (via !== undefined && via !== 'bpf' && via !== 'perf') {
-    throw new TypeError(`via must be 'bpf' or 'perf', received ${String(via)}`);
-  }
-  const within = (what: string, value: number, least: number, most: number): void => {
-    if (Number.isInteger(value) && value >= least && value <= most) return;
-    throw new RangeError(`${what} must be an integer from ${least} to ${most}, received ${value}`);
-  };
-  if (netns !== undefined) within('netns', netns, 1, 2 ** 32 - 1);
-  if (ports) within('how many ports', ports.length, 1, MOST_PORTS);
-  for (const port of ports ?? []) within('a port', port, 1, 65535);
-  if (threads) within('how many threads', threads.length, 1, MOST_THREADS);
-  for (const thread of threads ?? []) within('a thread', thread, 1, 2 ** 31 - 1);
-  if (keepBytes !== undefined) within('keepBytes', keepBytes, 0, Number.MAX_SAFE_INTEGER);
-  if (ringBytes === undefined) return;
-  within('ringBytes', ringBytes, 4096, 2 ** 30);
-  if ((ringBytes & (ringBytes - 1)) !== 0) {
-    throw new RangeError(`ringBytes must be a power of two, received ${ringBytes}`);
-  }
 }

@@ -4,6 +4,7 @@ import type { TimerName } from '../tcp/socket-table.js';
 import type { TcpStateName } from '../tcp/states.js';
 import type { Link } from '../world/link.js';
 import type { Wire } from '../world/wire.js';
+import { checkScenario } from './validate.js';
 
 /** How long to wait. */
 export interface ReachOptions {
@@ -120,11 +121,21 @@ export interface Scenario {
   run(stage: Stage): Promise<void>;
 }
 
-/** Who acts a scenario of its own accord, the first of them unless somebody else is asked to. */
-export const driversOf = ({ drivers = ['raw'] }: Scenario): readonly DriverName[] => drivers;
+/**
+ * Who acts a scenario of its own accord, the first of them unless somebody else is asked to. Throws TypeError for what is no
+ * scenario.
+ */
+export function driversOf(scenario: Scenario): readonly DriverName[] {
+  checkScenario(scenario);
+  return scenario.drivers ?? ['raw'];
+}
 
-/** The control of a scenario as a scenario: all that should happen is the same, only the cause is gone. */
+/**
+ * The control of a scenario as a scenario: all that should happen is the same, only the cause is gone. Throws TypeError for
+ * what is no scenario.
+ */
 export function controlOf(scenario: Scenario): Scenario | undefined {
+  checkScenario(scenario);
   const { control, sysctls } = scenario;
   if (control === undefined) return undefined;
   const settings = { ...sysctls, ...control.sysctls };

@@ -1,4 +1,5 @@
 import type { DriverName, End } from '../driver/role.js';
+import { invalidValue, shown as plain } from '../tcp/argument.js';
 import type { Cause } from '../tcp/cause.js';
 import { type TcpStateName, tcpStates } from '../tcp/states.js';
 import type { Control, PlaceOptions, Scenario, SocketExpectation } from './scenario.js';
@@ -15,12 +16,16 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isGenerator = (value: unknown): boolean =>
   /^\[object (Async)?GeneratorFunction\]$/.test(Object.prototype.toString.call(value));
 
-const shown = (value: unknown): string =>
-  isGenerator(value)
-    ? 'a generator'
-    : typeof value === 'function'
-      ? 'a function'
-      : (JSON.stringify(value) ?? String(value));
+function shown(value: unknown): string {
+  if (isGenerator(value)) return 'a generator';
+  if (!isObject(value) && !Array.isArray(value)) return plain(value);
+  try {
+    return JSON.stringify(value);
+  } catch {
+    // A circle, a bigint.
+    return plain(value);
+  }
+}
 
 function expecting(what: string, holds: (value: unknown) => boolean): Check {
   return (value, where) =>
@@ -84,7 +89,9 @@ function shape<T>(fields: Fields<T>, needed: readonly (keyof T & string)[] = [])
   return (value, where) => {
     if (!isObject(value)) return [`${where || 'it'} must be an object, received ${shown(value)}`];
     const at = (key: string): string => (where === '' ? key : `${where}.${key}`);
-    const present = Object.keys(value).filter((key) => value[key] !== undefined);
+    // What a class gives its objects is theirs, too.
+    const keys = new Set([...Object.keys(value), ...known]);
+    const present = [...keys].filter((key) => value[key] !== undefined);
     return [
       ...needed.filter((key) => !present.includes(key)).map((key) => `${at(key)} is missing`),
       ...present
@@ -167,6 +174,12 @@ const scenario = shape<Scenario>(
 export function faultsOf(value: unknown): string[] {
   const faults = scenario(value, '');
   return faults.length > 0 ? faults : unprovable(value as Scenario);
+}
+
+/** Refuses what is no scenario, with all that is wrong with it. */
+export function checkScenario(value: unknown): void {
+  const faults = faultsOf(value);
+  if (faults.length > 0) throw invalidValue(`not a scenario: ${faults.join('; ')}`);
 }
 
 /** What nobody could hold against anything: a proof that is not on the way, the states of what has none. */

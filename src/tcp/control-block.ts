@@ -1,3 +1,4 @@
+import { outOfRange, shown } from './argument.js';
 import type { Segment, TcpOption } from './segment.js';
 
 /** What to put into a segment. Numbers that are left out are the right ones. */
@@ -63,7 +64,7 @@ export class ControlBlock {
 
   /** Throws a RangeError for an initial number that is none. */
   constructor({ iss = 0, mss = 1460, wscale = 7 }: ControlBlockOptions = {}) {
-    if (iss !== plus(iss, 0)) throw new RangeError(`not a sequence number: ${iss}`);
+    if (iss !== plus(iss, 0)) throw outOfRange(`not a sequence number: ${shown(iss)}`);
     this.#first = iss;
     this.#next = iss;
     this.#furthest = iss;
@@ -102,7 +103,9 @@ export class ControlBlock {
   fill(flags: string, spec: SegmentSpec = {}): SegmentBody {
     const { seq = 0, ack = 0, win = WINDOW, ts = 0, urgent = 0, data = '' } = spec;
     for (const [name, value] of Object.entries({ seq, ack, ts })) {
-      if (!Number.isInteger(value)) throw new RangeError(`${name} must be an integer: ${value}`);
+      if (!Number.isInteger(value)) {
+        throw outOfRange(`${name} must be an integer, received ${shown(value)}`);
+      }
     }
     const body = {
       flags,

@@ -1,4 +1,13 @@
 import { AF_INET, AF_INET6, type Family, parseAddress } from './address.js';
+import {
+  type Checks,
+  checkInteger,
+  checkString,
+  integer,
+  invalidValue,
+  listOf,
+  outOfRange,
+} from './argument.js';
 
 /** Which packets of an Ethernet interface to let through; what is left out lets all through. */
 export interface PacketFilter {
@@ -9,6 +18,13 @@ export interface PacketFilter {
   /** An IP protocol: 6 is TCP. */
   readonly protocol?: number;
 }
+
+/** What a filter must be; whether a text is an address, the encoder says. */
+export const PACKET_FILTER: Checks<PacketFilter> = {
+  addresses: listOf(checkString),
+  ports: listOf(integer(0, 0xffff)),
+  protocol: integer(0, 0xff),
+};
 
 /** A jump to a label, or an instruction whose jumps, if it has any, count from the next one. */
 type Line =
@@ -47,10 +63,10 @@ const MOST_INSTRUCTIONS = 4096;
  */
 export function encodePacketFilter(filter: PacketFilter, snaplen = 0x7fff_ffff): Uint8Array {
   const { ports, protocol } = filter;
-  for (const port of ports ?? []) checkRange('port', port, 0, 0xffff);
-  if (protocol !== undefined) checkRange('protocol', protocol, 0, 0xff);
+  for (const port of ports ?? []) checkInteger('port', port, 0, 0xffff);
+  if (protocol !== undefined) checkInteger('protocol', protocol, 0, 0xff);
   // A packet cut to nothing does not pass.
-  checkRange('snaplen', snaplen, 1, 0x7fff_ffff);
+  checkInteger('snaplen', snaplen, 1, 0x7fff_ffff);
   const addresses = filter.addresses?.map(wireAddress);
   const lines: Line[] = [];
   if (addresses !== undefined || ports !== undefined || protocol !== undefined) {
@@ -132,7 +148,7 @@ function assemble(lines: readonly Line[]): Uint8Array {
     else length++;
   }
   if (length > MOST_INSTRUCTIONS) {
-    throw new RangeError(`the filter takes ${length} instructions, BPF has ${MOST_INSTRUCTIONS}`);
+    throw outOfRange(`the filter takes ${length} instructions, BPF has ${MOST_INSTRUCTIONS}`);
   }
   const program = new DataView(new ArrayBuffer(length * 8));
   let position = 0;
@@ -153,13 +169,8 @@ function assemble(lines: readonly Line[]): Uint8Array {
 
 function wireAddress(text: string): Uint8Array {
   const bytes = parseAddress(text);
-  if (bytes === undefined) throw new TypeError(`not an IP address: ${text}`);
+  if (bytes === undefined) throw invalidValue(`not an IP address: ${text}`);
   const mapped =
     bytes.length === 16 && bytes.slice(0, 12).every((b, i) => b === (i < 10 ? 0 : 255));
   return mapped ? bytes.slice(12) : bytes;
-}
-
-function checkRange(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new RangeError(`${name} must be an integer from ${least} to ${most}, received ${value}`);
 }

@@ -1,5 +1,7 @@
 // The memory of a TPACKET_V3 capture ring, and what comes with a packet outside of one: linux/if_packet.h, Documentation/networking/packet_mmap.rst.
 
+import { outOfRange } from './argument.js';
+
 /** The ring's version (PACKET_VERSION) and the option that asks for hardware time stamps. */
 export const TPACKET_V3 = 2;
 export const PACKET_TIMESTAMP = 17;
@@ -87,7 +89,7 @@ export interface PacketStatistics {
 export function encodeRingRequest({ blockBytes, blocks, retireMs }: RingSize): Uint8Array {
   const valid = [blockBytes, blocks, retireMs].every((n) => Number.isInteger(n) && n > 0);
   if (!valid || blockBytes * blocks > MOST_BYTES || retireMs > 0x7fff_ffff) {
-    throw new RangeError(`not a ring: ${blocks} blocks of ${blockBytes} bytes, ${retireMs} ms`);
+    throw outOfRange(`not a ring: ${blocks} blocks of ${blockBytes} bytes, ${retireMs} ms`);
   }
   // Version 3 packs frames as they come; a frame size is asked for and has to divide the block all the same.
   const frames = Math.floor(blockBytes / FRAME_SIZE) * blocks;

@@ -1,4 +1,13 @@
 import { type Endpoint, parseAddress } from './address.js';
+import {
+  type Check,
+  checkString,
+  checkUnsigned,
+  integer,
+  invalidValue,
+  listOf,
+  mustBe,
+} from './argument.js';
 import { internetChecksum, pseudoHeader } from './checksum.js';
 import {
   ETHERNET_HEADER,
@@ -76,9 +85,10 @@ export function encodeSegment(
 
 /** Flags in the order and spelling of the decoder. Throws a TypeError for one there is not. */
 export function spellFlags(flags: string): string {
+  checkString('flags', flags);
   if (flags === 'none') return flags;
   for (const flag of flags) {
-    if (!FLAGS.includes(flag)) throw new TypeError(`not a TCP flag: '${flag}' in '${flags}'`);
+    if (!FLAGS.includes(flag)) throw invalidValue(`not a TCP flag: '${flag}' in '${flags}'`);
   }
   return FLAGS.filter((flag) => flags.includes(flag)).join('') || 'none';
 }
@@ -86,11 +96,11 @@ export function spellFlags(flags: string): string {
 function addressesOf({ source, destination }: OutgoingSegment): [Uint8Array, Uint8Array] {
   const [from, to] = [source, destination].map(({ address }) => {
     const bytes = parseAddress(address);
-    if (bytes === undefined) throw new TypeError(`not an IP address: ${address}`);
+    if (bytes === undefined) throw invalidValue(`not an IP address: ${address}`);
     return bytes;
   }) as [Uint8Array, Uint8Array];
   if (from.length === to.length) return [from, to];
-  throw new TypeError(`addresses of two families: ${source.address}, ${destination.address}`);
+  throw invalidValue(`addresses of two families: ${source.address}, ${destination.address}`);
 }
 
 function encodeEthernet(
@@ -99,7 +109,7 @@ function encodeEthernet(
   isIpv4: boolean,
 ): void {
   for (const address of [source, destination]) {
-    if (address.length !== 6) throw new TypeError(`${address.length} bytes for a link address`);
+    if (address.length !== 6) throw invalidValue(`${address.length} bytes for a link address`);
   }
   bytes.set(destination, 0);
   bytes.set(source, 6);
@@ -165,6 +175,35 @@ function encodeOptions(options: readonly TcpOption[] | Uint8Array): Uint8Array {
   return padded;
 }
 
+const checkBytes: Check = (what, value) => {
+  if (!(value instanceof Uint8Array)) throw mustBe(what, 'a Uint8Array', value);
+};
+const checkWord = integer(0, 0xffff_ffff);
+
+/** What each kind of option has besides its name. */
+const OPTION_FIELDS: Readonly<Record<TcpOption['kind'], Readonly<Record<string, Check>>>> = {
+  eol: {},
+  nop: {},
+  mss: { value: integer(0, 0xffff) },
+  wscale: { value: integer(0, 0xff) },
+  sackOK: {},
+  sack: { blocks: listOf(listOf(checkWord)) },
+  timestamps: { value: checkWord, echoReply: checkWord },
+  fastopen: { cookie: checkBytes },
+  unknown: { number: integer(0, 0xff), data: checkBytes },
+};
+
+/** Refuses what is no list of TCP options. */
+export const checkOptions: Check = listOf((what, option) => {
+  const { kind } = (option ?? {}) as Partial<TcpOption>;
+  if (typeof kind !== 'string' || !Object.hasOwn(OPTION_FIELDS, kind)) {
+    throw mustBe(what, `an option of kind ${Object.keys(OPTION_FIELDS).join(', ')}`, option);
+  }
+  for (const [name, check] of Object.entries(OPTION_FIELDS[kind])) {
+    check(`${what}.${name}`, Reflect.get(option as TcpOption, name));
+  }
+});
+
 /** Kind, length, data; two kinds are a byte alone. */
 function encodeOption(option: TcpOption): number[] {
   switch (option.kind) {
@@ -207,6 +246,6 @@ function bigEndian(name: string, value: number, length: 2 | 4): number[] {
 }
 
 function check(name: string, value: number, most: number): number {
-  if (Number.isInteger(value) && value >= 0 && value <= most) return value;
-  throw new RangeError(`${name} must be an integer from 0 to ${most}, received ${value}`);
+  checkUnsigned(name, value, most);
+  return value;
 }

@@ -1,4 +1,4 @@
-import { outOfRange } from './argument.js';
+import { mustBe, outOfRange } from './argument.js';
 
 /** A TCP state as include/net/tcp_states.h and netstat spell it. */
 export type TcpStateName = (typeof tcpStates)[number];
@@ -43,6 +43,12 @@ export function stateNumber(name: TcpStateName): number;
 export function stateNumber(name: string): number | undefined;
 export function stateNumber(name: string): number | undefined {
   return numbers.get(name);
+}
+
+/** Refuses what is no state's name. */
+export function checkState(what: string, value: unknown): void {
+  if (numbers.has(value as string)) return;
+  throw mustBe(what, 'a TCP state as netstat spells it (FIN_WAIT2)', value);
 }
 
 /** The set of states as `1 << number` bits, the shape of `inet_diag_req_v2.idiag_states`. */

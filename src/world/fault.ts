@@ -1,4 +1,4 @@
-import { checkFields } from '../tcp/argument.js';
+import { checkBoolean, checkFields, checkInteger, outOfRange, shown } from '../tcp/argument.js';
 import type { Segment } from '../tcp/segment.js';
 
 /** The hosts of a network, by the part they play. */
@@ -117,18 +117,14 @@ function checked(match: Match): Match {
   checkFields('a match', match, FIELDS);
   const { from, flags, payload, nth, count } = match;
   if (from !== undefined && from !== 'client' && from !== 'server') {
-    throw new RangeError(`from must be client or server, received ${String(from)}`);
+    throw outOfRange(`from must be client or server, received ${shown(from)}`);
   }
   if (flags !== undefined && !isFlags(flags)) {
-    throw new RangeError(`flags must be letters out of ${LETTERS}, received ${String(flags)}`);
+    throw outOfRange(`flags must be letters out of ${LETTERS}, received ${shown(flags)}`);
   }
-  if (payload !== undefined && typeof payload !== 'boolean') {
-    throw new TypeError(`payload must be true or false, received ${String(payload)}`);
-  }
+  if (payload !== undefined) checkBoolean('payload', payload);
   for (const [name, value] of Object.entries({ nth, count })) {
-    if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
-      throw new RangeError(`${name} must be an integer from 1 up, received ${String(value)}`);
-    }
+    if (value !== undefined) checkInteger(name, value, 1, Number.MAX_SAFE_INTEGER);
   }
   return { ...match };
 }

@@ -1,3 +1,4 @@
+import { checkMs, outOfRange, shown } from '../tcp/argument.js';
 import { decodeFrame, type Segment } from '../tcp/segment.js';
 import { type End, type Fault, type Match, Rule } from './fault.js';
 import type { Namespace } from './namespace.js';
@@ -16,8 +17,6 @@ interface Way {
   overtaken: Uint8Array[];
   cut: boolean;
 }
-
-const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 /**
  * The wire between two hosts, in our hands: every frame passes through this process, which may lose it, delay it, send it
@@ -73,9 +72,7 @@ export class Link implements AsyncDisposable {
 
   /** Holds segments for a while; those behind them are not held, and may overtake. */
   delay(match: Match, ms: number): Fault {
-    if (!(typeof ms === 'number' && ms >= 0 && ms <= LONGEST_DELAY_MS)) {
-      throw new RangeError(`ms must be a number from 0 to ${LONGEST_DELAY_MS}, received ${ms}`);
-    }
+    checkMs('ms', ms);
     return this.#set(match, (way, frame) => {
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
@@ -144,8 +141,8 @@ export class Link implements AsyncDisposable {
   #waysFrom(from: End | undefined): Way[] {
     this.#check();
     if (from === undefined) return [this.#ways.client, this.#ways.server];
-    if (!Object.hasOwn(this.#ways, from)) {
-      throw new RangeError(`from must be client or server, received ${String(from)}`);
+    if (from !== 'client' && from !== 'server') {
+      throw outOfRange(`from must be client or server, received ${shown(from)}`);
     }
     return [this.#ways[from]];
   }

@@ -1,5 +1,6 @@
 import { fstatSync, statSync } from 'node:fs';
 import * as sys from '../syscall/sys.js';
+import { checkString, outOfRange } from '../tcp/argument.js';
 import { hasIpv6 } from './interfaces.js';
 
 const DISABLE_IPV6 = 'net/ipv6/conf/all/disable_ipv6';
@@ -71,6 +72,8 @@ export class Namespace implements AsyncDisposable {
    * the namespace this process was started in. Throws SyscallError.
    */
   async setSysctl(path: string, value: string): Promise<void> {
+    checkString('path', path);
+    checkString('value', value);
     if (this.#netns < 0) throw new Error(`${path} belongs to the host, and is left alone`);
     await this.#withSetting(path, sys.O_WRONLY, (actor, fd) => actor.write(fd, value));
   }
@@ -81,7 +84,7 @@ export class Namespace implements AsyncDisposable {
     act: (actor: sys.Actor, fd: number) => Promise<T>,
   ): Promise<T> {
     if (!/^net(\/[^/]+)+$/.test(path) || path.split('/').includes('..')) {
-      throw new RangeError(`not a setting of a network namespace: ${JSON.stringify(path)}`);
+      throw outOfRange(`not a setting of a network namespace: ${JSON.stringify(path)}`);
     }
     // Which namespace /proc/sys/net shows is decided by the thread that opens it.
     return this.during('sysctl', async (actor) => {

@@ -1,5 +1,6 @@
 import { SyscallError } from '../syscall/error.js';
 import type * as sys from '../syscall/sys.js';
+import { type Checks, checkBoolean, checkedFields, integer, oneOf } from '../tcp/argument.js';
 import type { VethEnd } from '../tcp/rtnetlink.js';
 import { networkAddresses, PREFIX_LENGTHS } from './addresses.js';
 import type { End } from './fault.js';
@@ -63,6 +64,15 @@ export interface ConversationOptions extends Pick<WireOptions, 'iss' | 'mss' | '
   readonly port?: number;
 }
 
+const OPTIONS: Checks<NetworkOptions> = { link: checkBoolean, wire: oneOf('client', 'server') };
+const CONVERSATION: Checks<ConversationOptions> = {
+  version: oneOf(4, 6),
+  port: integer(0, 0xffff),
+  iss: integer(0, 0xffff_ffff),
+  mss: integer(0, 0xffff),
+  wscale: integer(0, 0xff),
+};
+
 /** A network whose wire is in our hands. */
 export type LinkedNetwork = Network & { readonly link: Link };
 
@@ -95,7 +105,7 @@ export class Network implements Place {
 
   /**
    * Opens two hosts that reach each other over IPv4 and IPv6. Throws SyscallError, EPERM from unshare, where this process
-   * may not make namespaces.
+   * may not make namespaces; TypeError for options that are none.
    *
    * @example
    * await using network = await Network.open({ link: true });
@@ -103,7 +113,8 @@ export class Network implements Place {
    */
   static open(options: NetworkOptions & { readonly link: true }): Promise<LinkedNetwork>;
   static open(options?: NetworkOptions): Promise<Network>;
-  static async open({ link: linked = false, wire }: NetworkOptions = {}): Promise<Network> {
+  static async open(options: NetworkOptions = {}): Promise<Network> {
+    const { link: linked = false, wire } = checkedFields('options', options, OPTIONS);
     const namespaces: Namespace[] = [];
     try {
       const client = await openHost('client', namespaces);
@@ -125,10 +136,11 @@ export class Network implements Place {
 
   /**
    * Begins a conversation for the end without a stack: see Wire. It is over with the network at the latest. Throws
-   * SyscallError.
+   * SyscallError, TypeError or RangeError for options that are none.
    */
   async wire(options: ConversationOptions = {}): Promise<Wire> {
-    const { version = 4, port = WIRE_PORT, mss = MTU - HEADERS[version], ...rest } = options;
+    const checked = checkedFields('options', options, CONVERSATION);
+    const { version = 4, port = WIRE_PORT, mss = MTU - HEADERS[version], ...rest } = checked;
     if (this.#wire === undefined) throw new Error('both hosts of this network have a stack');
     const [host, peer] =
       this.#wire === 'client' ? [this.client, this.server] : [this.server, this.client];

@@ -1,6 +1,15 @@
 import * as sys from '../syscall/sys.js';
 import { type Endpoint, formatEndpoint } from '../tcp/address.js';
-import { checkFields } from '../tcp/argument.js';
+import {
+  type Check,
+  type Checks,
+  checkBoolean,
+  checkedFields,
+  checkInteger,
+  checkMs,
+  integer,
+  mustBe,
+} from '../tcp/argument.js';
 import { verifyChecksum } from '../tcp/checksum.js';
 import {
   ControlBlock,
@@ -12,7 +21,7 @@ import {
   type SegmentSpec,
 } from '../tcp/control-block.js';
 import { decodeFrame, IPPROTO_TCP, isInitialSyn, type Segment } from '../tcp/segment.js';
-import { encodeSegment, spellFlags } from '../tcp/segment-encode.js';
+import { checkOptions, encodeSegment, spellFlags } from '../tcp/segment-encode.js';
 import { formatSegment, quote } from '../tcp/segment-line.js';
 import { PacketPort } from './packet-port.js';
 
@@ -68,13 +77,26 @@ const DEADLINE_MS = 5000;
 /** Of the conversation, in an error's message. */
 const MOST_LINES = 40;
 const ETHERNET = { linkType: 'ethernet' } as const;
-const SENT: Readonly<Record<keyof SendOptions, true>> = {
-  ...{ seq: true, ack: true, win: true, ts: true, urgent: true, data: true, options: true },
-  ...{ to: true, badChecksum: true },
+const checkDistance = integer(-(2 ** 32), 2 ** 32);
+const checkDistanceOrAny: Check = (what, value) => {
+  if (value !== 'any') checkDistance(what, value);
 };
-const EXPECTED: Readonly<Record<keyof ExpectOptions, true>> = {
-  ...{ seq: true, ack: true, win: true, data: true, again: true, deadlineMs: true },
+const checkWindow = integer(0, 0xffff);
+const checkData: Check = (what, value) => {
+  if (typeof value !== 'string' && !(value instanceof Uint8Array)) {
+    throw mustBe(what, 'text or bytes', value);
+  }
 };
+const SENT: Checks<SendOptions> = {
+  ...{ seq: checkDistance, ack: checkDistance, ts: checkDistance, win: checkWindow },
+  ...{ urgent: checkWindow, data: checkData, options: checkOptions },
+  ...{ to: integer(1, 0xffff), badChecksum: checkBoolean },
+};
+const EXPECTED: Checks<ExpectOptions> = {
+  ...{ seq: checkDistanceOrAny, ack: checkDistanceOrAny, win: checkWindow, data: checkData },
+  ...{ again: checkBoolean, deadlineMs: checkMs },
+};
+const PATIENCE: Checks<Pick<ExpectOptions, 'deadlineMs'>> = { deadlineMs: checkMs };
 
 /** What a segment is to be like, in the numbers that are on the wire; what is undefined may be anything. */
 interface Wanted {
@@ -157,11 +179,12 @@ export class Wire implements AsyncDisposable {
    * what was sent. Throws RangeError or TypeError for what does not fit into a segment, SyscallError.
    */
   send(flags: string, options: SendOptions = {}): SegmentBody {
-    checkFields('what to send', options, SENT);
-    const { to, badChecksum = false, ...spec } = options;
+    const checked = checkedFields('what to send', options, SENT);
+    const spelled = spellFlags(flags);
+    const { to, badChecksum = false, ...spec } = checked;
     const remote = { address: this.#remote.address, port: to ?? this.#remote.port };
     if (remote.port === 0) throw new Error('nobody to send to: expect a SYN, or say `to`');
-    const body = this.#block.fill(spellFlags(flags), spec);
+    const body = this.#block.fill(spelled, spec);
     this.#put(body, remote, badChecksum);
     this.#remote = remote;
     if (!badChecksum) this.#block.countSent(body);
@@ -175,9 +198,9 @@ export class Wire implements AsyncDisposable {
    * UnexpectedSegmentError for any other segment, for one with a wrong checksum, and at the deadline.
    */
   async expect(flags: string, options: ExpectOptions = {}): Promise<Segment> {
-    checkFields('what to expect', options, EXPECTED);
-    const { again = false, deadlineMs = DEADLINE_MS } = options;
-    const wanted = this.#wanted(spellFlags(flags), options);
+    const checked = checkedFields('what to expect', options, EXPECTED);
+    const { again = false, deadlineMs = DEADLINE_MS } = checked;
+    const wanted = this.#wanted(spellFlags(flags), checked);
     const expected = this.#describe(wanted, again);
     return await this.#await(expected, deadlineMs, (segment) => {
       if (isFromNobody(segment)) return false;
@@ -199,9 +222,8 @@ export class Wire implements AsyncDisposable {
    * before it has come before. That supposes that the host takes them in order, as it does unless a call of its own holds
    * the socket; and what it sends later, when a program or a timer has it do so, is not covered.
    */
-  async expectNothing({
-    deadlineMs = DEADLINE_MS,
-  }: Pick<ExpectOptions, 'deadlineMs'> = {}): Promise<void> {
+  async expectNothing(options: Pick<ExpectOptions, 'deadlineMs'> = {}): Promise<void> {
+    const { deadlineMs = DEADLINE_MS } = checkedFields('options', options, PATIENCE);
     const acknowledgment = ++this.#fences;
     const destination = { address: this.#remote.address, port: 0 };
     this.#put({ flags: '.', acknowledgment }, destination);
@@ -216,6 +238,7 @@ export class Wire implements AsyncDisposable {
 
   /** Begins a connection to a port of the host, as connect(2) would. */
   async connect(port: number): Promise<void> {
+    checkInteger('port', port, 1, 0xffff);
     this.send('S', { to: port });
     await this.expect('S.');
     this.send('.');
@@ -243,8 +266,8 @@ export class Wire implements AsyncDisposable {
     take: (segment: Segment) => boolean,
   ): Promise<Segment> {
     if (this.#expecting) throw new Error('a segment is being waited for already');
+    const signal = AbortSignal.timeout(Math.ceil(deadlineMs));
     this.#expecting = true;
-    const signal = AbortSignal.timeout(deadlineMs);
     try {
       for (;;) {
         const frame = await this.#port.receive(signal);

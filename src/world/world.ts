@@ -1,4 +1,5 @@
 import * as sys from '../syscall/sys.js';
+import { oneOf } from '../tcp/argument.js';
 import { IFF_UP } from '../tcp/rtnetlink.js';
 import { loopbackAddresses } from './addresses.js';
 import type { Addresses, Host, Place } from './host.js';
@@ -10,6 +11,8 @@ export { type Privilege, privilege };
 
 /** What a world is: a network namespace of its own, or the network the process was started in. */
 export type WorldKind = 'namespace' | 'host';
+
+const checkKind = oneOf('namespace', 'host');
 
 /** The network of this process has a loopback that is down: nothing on one host reaches anything. */
 export class LoopbackDownError extends Error {
@@ -41,9 +44,10 @@ export class World implements Host, Place {
 
   /**
    * Opens a world. Throws SyscallError, EPERM from unshare, where a namespace is asked for and this process may not make
-   * one; LoopbackDownError where the host is asked for and its `lo` is down.
+   * one; LoopbackDownError where the host is asked for and its `lo` is down; TypeError for what is no kind.
    */
   static async open(kind: WorldKind): Promise<World> {
+    checkKind('kind', kind);
     if (kind === 'host') {
       const shared = { 4: '127.0.0.1', 6: hasIpv6() ? '::1' : undefined };
       const current = Namespace.current();

@@ -205,8 +205,8 @@ testUnless(
 
 for (const [what, options, says] of [
   ['pid 0', { pid: 0 }, /not a process id/],
-  ['a time below zero', { settleMs: -1 }, /not a time in ms/],
-  ['a time that is none', { settleMs: Number.NaN }, /not a time in ms/],
+  ['a time below zero', { settleMs: -1 }, /^settleMs must be/],
+  ['a time that is none', { settleMs: Number.NaN }, /^settleMs must be/],
 ] as const) {
   test(`refused: ${what}`, (t) => {
     t.throws(() => guard(options), { instanceOf: RangeError, message: says });

@@ -23,9 +23,9 @@ const DEADLINE_MS = 10_000;
 const NAMESPACE = { world: 'namespace' } as const;
 
 for (const [option, expected] of [
-  [{ driver: 'tcl' }, 'driver must be raw or libuv or program, received tcl'],
-  [{ driver: 'toString' }, 'driver must be raw or libuv or program, received toString'],
-  [{ world: 'nowhere' }, 'world must be namespace or host, received nowhere'],
+  [{ driver: 'tcl' }, 'driver must be raw or libuv or program, received "tcl"'],
+  [{ driver: 'toString' }, 'driver must be raw or libuv or program, received "toString"'],
+  [{ world: 'nowhere' }, 'world must be namespace or host, received "nowhere"'],
   [{ family: 5 }, 'family must be 4 or 6, received 5'],
   [{ timeoutMs: Number.POSITIVE_INFINITY }, /^timeoutMs must be .* received Infinity$/],
   [{ timeoutMs: -1 }, /^timeoutMs must be .* received -1$/],

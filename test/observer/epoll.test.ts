@@ -111,7 +111,7 @@ test('a process without an event loop, none at all, and what is no process', asy
   child.stdin.end();
   await ended;
   t.throws(() => epollInterestOf(pid), { instanceOf: sys.SyscallError, code: 'ENOENT' });
-  for (const wrong of [0, -1, 1.5, Number.NaN, '1'] as number[]) {
+  for (const wrong of [0, -1, 1.5, Number.NaN]) {
     t.throws(() => epollInterestOf(wrong), {
       instanceOf: RangeError,
       message: /^not a process id/,

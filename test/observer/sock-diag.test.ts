@@ -316,20 +316,24 @@ test('a closed observer says so, and touches nobody else with its old number', (
 const wrong: [what: string, options: unknown, error: RegExp][] = [
   ['family 5', { family: 5 }, /^family must be AF_INET, AF_INET6, 4 or 6, received 5/],
   ['a state that is none', { states: ['ESTABLISHED', 'OPEN'] }, /^not a TCP state: OPEN$/],
-  ['null', null, /^options must be \{states\?, family\?, info\?\}, received null$/],
-  ['a name that is none', { state: ['LISTEN'] }, /^options must be of states, family, info/],
-  ['states that are no list', { states: 5 }, /^states must be a list of states, received 5$/],
+  ['null', null, /^options must be an object, received null$/],
+  [
+    'a name that is none',
+    { state: ['LISTEN'] },
+    /^options has no field "state": there are states, family, info$/,
+  ],
+  ['states that are no list', { states: 5 }, /^states must be a list, received 5$/],
   ['a family that is none', { family: Symbol('f') }, /^family must be AF_INET/],
   [
     'a state as text, not in a list',
     { states: 'LISTEN' },
-    /^states must be a list of states, received "LISTEN"$/,
+    /^states must be a list, received "LISTEN"$/,
   ],
 ];
 for (const [what, options, message] of wrong) {
   test(`snapshot() refuses ${what}, and leaves no descriptor`, (t) => {
     const error = t.throws(() => snapshot(options as Parameters<typeof snapshot>[0]), { message });
-    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_TYPE|OUT_OF_RANGE)$/);
+    t.regex(Reflect.get(error, 'code'), /^ERR_(INVALID_ARG_(TYPE|VALUE)|OUT_OF_RANGE)$/);
   });
 }
 
@@ -349,7 +353,8 @@ for (const [what, options] of [
     using diag = SockDiag.open();
     const end = { address: '127.0.0.1', port: 1 };
     const find = () => diag.find({ local: end, remote: end }, options as unknown as FindOptions);
-    t.throws(find, { instanceOf: TypeError, code: 'ERR_INVALID_ARG_TYPE' });
+    const error = t.throws(find, { instanceOf: TypeError });
+    t.regex(Reflect.get(error, 'code'), /^ERR_INVALID_ARG_(TYPE|VALUE)$/);
   });
 }
 

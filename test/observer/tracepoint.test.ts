@@ -320,11 +320,12 @@ observing(`a thread that does not exist cannot be observed by perf${note}`, asyn
 });
 
 const wrong: readonly [name: string, options: object, error: RegExp][] = [
+  ['a listener', { onEvent: 5 }, /onEvent must be a function/],
   ['via', { via: 'ftrace' }, /via must be/],
   ['netns', { netns: -1 }, /netns must be/],
   ['ports', { ports: [] }, /how many ports/],
-  ['a port', { ports: [65_536] }, /a port must be/],
-  ['a thread', { threads: [1.5] }, /a thread must be/],
+  ['a port', { ports: [65_536] }, /^ports\[0\] must be/],
+  ['a thread', { threads: [1.5] }, /^threads\[0\] must be/],
   ['threads', { threads: Array.from({ length: 65 }, (_, i) => i + 1) }, /how many threads/],
   ['a ring', { ringBytes: 4097 }, /power of two/],
   ['no ring', { ringBytes: 0 }, /ringBytes must be/],
