@@ -197,6 +197,42 @@ const opened = Array.from({ length: 10 }, (_, i) =>
   argument(`descriptor ${i}`, ({ fds }) => fds[i]),
 );
 
+/** Whether a refusal says what it is: by its code, or by being the package's own. */
+export function isClear(error: unknown): boolean {
+  const refused = error instanceof TypeError || error instanceof RangeError;
+  return (
+    (refused && /^ERR_[A-Z_]+$/.test(String(Reflect.get(error, 'code')))) ||
+    error instanceof sys.SyscallError ||
+    error instanceof sys.AbortError ||
+    error instanceof Thrown
+  );
+}
+
+/** Options with one or two of these fields, `given` besides; now and then one that nobody reads. */
+export function objectOf(
+  fields: Readonly<Record<string, fc.Arbitrary<Argument>>>,
+  given: object = {},
+): fc.Arbitrary<Argument> {
+  const all: typeof fields = { ...fields, bogus: kinds.any };
+  const field = fc
+    .constantFrom(...Object.keys(all))
+    .chain((name) => fc.tuple(fc.constant(name), all[name] as fc.Arbitrary<Argument>));
+  return fc.array(field, { minLength: 1, maxLength: 2 }).map((entries) => {
+    const names = entries.map(([name, each]) => `${name}: ${fc.stringify(each)}`);
+    return argument(`{${names.join(', ')}}`, (world) => ({
+      ...given,
+      ...Object.fromEntries(entries.map(([name, each]) => [name, each.create(world)])),
+    }));
+  });
+}
+
+/** These, and what makes no sense. */
+export const oneOf = (...values: readonly unknown[]): fc.Arbitrary<Argument> =>
+  fc.oneof(
+    fc.constantFrom(...values.map((value) => argument(fc.stringify(value), () => value))),
+    kinds.any,
+  );
+
 const pick = (...from: readonly Argument[][]): fc.Arbitrary<Argument> =>
   fc.oneof(...from.map((list) => fc.constantFrom(...list)));
 
@@ -212,6 +248,13 @@ export const kinds = {
   /** No descriptor that is open: what it led to would be closed. */
   newfd: pick([number(-1), number(3000), number(2 ** 31 - 1)], outOfRange, nothingNumeric),
   any: pick(integers, constants, outOfRange, nothingNumeric),
+  /** What would set something going where it is true is never true. */
+  untrue: pick(
+    outOfRange,
+    nothingNumeric.filter(({ create }) => create({ fds: [] }) !== true),
+  ),
+  /** No process that is somebody else's: none has the last number. */
+  pid: pick([number(process.pid), number(2 ** 31 - 1), number(0)], outOfRange, nothingNumeric),
   /** Never negative: that would wait for ever. */
   ms: pick([number(0), number(1)], outOfRange, nothingNumeric),
   seconds: pick(

@@ -1,14 +1,13 @@
 /**
- * Calls everything that the package exports, and everything an actor can do, with arguments that make no sense; a program of
+ * Calls everything that `closewait/syscall` exports, and everything an actor can do, with arguments that make no sense; a program of
  * its own, since what it looks for would take a test runner down with it.
  *
  * usage: node junk.js SEED RUNS LOG. LOG holds the call that was under way when the process died.
  */
 import { openSync, readdirSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
-import * as closewait from '../../src/index.js';
 import * as sys from '../../src/syscall/sys.js';
-import { type Argument, type Kind, kinds, open, Thrown } from './junk-argument.js';
+import { type Argument, isClear, type Kind, kinds, open } from './junk-argument.js';
 
 const [seed = 0, runs = 100] = process.argv.slice(2, 4).map(Number);
 const log = openSync(process.argv[4] ?? '/dev/null', 'w');
@@ -80,20 +79,11 @@ const parameters: Record<string, readonly Kind[]> = {
   writev: ['fd', 'any'],
   'Actor.start': ['any'],
   'Descriptors.own': ['fd'],
-  'SockDiag.find': ['any'],
-  snapshot: ['any'],
-  SockDiag: ['fd'],
-  tcpInfo: ['fd'],
-  TcpInfoReader: ['fd'],
-  tcpState: ['fd'],
 };
 const classes = ['AbortError', 'Descriptors', 'SyscallError'];
 
 /** An option's value is many things, and not each of their refusals has a code; nor do bytes that make no entry. */
 const withoutCode = ['decodeDirents', 'getOption', 'setOption'];
-
-// Those that look at the whole machine take a second: their refusals have tables in test/diagnose.
-const { diagnose: _diagnose, Watch: _Watch, ...door } = closewait;
 
 /** What is not a function of `sys`, as one. */
 const others: Record<string, (...args: never[]) => unknown> = {
@@ -102,13 +92,6 @@ const others: Record<string, (...args: never[]) => unknown> = {
     using owned = new sys.Descriptors();
     owned.own(fd);
   },
-  'SockDiag.find': (tuple: closewait.FourTuple) => {
-    using diag = closewait.SockDiag.open();
-    diag.find(tuple);
-  },
-  ...door,
-  SockDiag: (fd: number) => new closewait.SockDiag(fd).close(),
-  TcpInfoReader: (fd: number) => new closewait.TcpInfoReader().read(fd),
 };
 
 /** The arguments of a function, some of the last left out. */
@@ -119,13 +102,7 @@ const argumentsOf = (name: string): fc.Arbitrary<Argument[]> =>
 
 function allowed(error: unknown, name: string): boolean {
   const refused = error instanceof TypeError || error instanceof RangeError;
-  return (
-    (refused && withoutCode.includes(name)) ||
-    (refused && /^ERR_[A-Z_]+$/.test(String(Reflect.get(error, 'code')))) ||
-    error instanceof sys.SyscallError ||
-    error instanceof sys.AbortError ||
-    error instanceof Thrown
-  );
+  return (refused && withoutCode.includes(name)) || isClear(error);
 }
 
 // ioctl is given junk, but nothing that would set an interface, whatever its number.

@@ -1,0 +1,7 @@
+import { runJunk } from '../fixture/junk.js';
+
+runJunk(
+  'whatever it is given, what the doors export throws a TypeError or a RangeError with a code, its own error, or works',
+  new URL('./junk.js', import.meta.url),
+  process.env['CLOSEWAIT_RUNS'] ?? '40',
+);
