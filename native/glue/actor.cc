@@ -224,9 +224,12 @@ void Actor::Let() {
   Unref();
 }
 
-void Actor::Cancel(const Napi::CallbackInfo& info) {
-  if (thread_ == nullptr || !info[0].IsNumber()) return;
-  thread_->Cancel(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+Napi::Value Actor::Cancel(const Napi::CallbackInfo& info) {
+  bool told = true;
+  if (thread_ != nullptr && info[0].IsNumber()) {
+    told = thread_->Cancel(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+  }
+  return Napi::Boolean::New(env_, told);
 }
 
 void Actor::StopMethod(const Napi::CallbackInfo&) {

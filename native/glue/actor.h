@@ -14,7 +14,7 @@ namespace closewait::glue {
 // new Actor(done: (id: number, result: number) => void)
 //   start(name: string, netns: number): number   0 or -errno
 //   handle: number
-//   cancel(id): void
+//   cancel(id): boolean                           false: not now, try again
 //   stop(): void                                  calls done for what was still out, then joins
 //
 // submit(handle: number, id, call, ...arguments): boolean       false: the actor has stopped
@@ -35,7 +35,7 @@ class Actor final : public Napi::ObjectWrap<Actor> {
 
   Napi::Value Start(const Napi::CallbackInfo& info);
   static napi_value Submit(napi_env env, napi_callback_info info);
-  void Cancel(const Napi::CallbackInfo& info);
+  Napi::Value Cancel(const Napi::CallbackInfo& info);
   void StopMethod(const Napi::CallbackInfo& info);
 
   void Hold();

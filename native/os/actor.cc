@@ -11,6 +11,9 @@
 namespace closewait::os {
 namespace {
 
+// Until there may be room for a signal where there was none.
+constexpr useconds_t kRetryUs = 1000;
+
 // futex(2) by itself: between two microseconds of kernel, a condition variable's bookkeeping shows.
 static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t));
 
@@ -45,14 +48,13 @@ bool Actor::Submit(Job* job) {
   return true;
 }
 
-void Actor::Cancel(uint64_t id) {
+bool Actor::Cancel(uint64_t id) {
   bool was_empty = false;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (current_ != nullptr && current_->id == id) {
       current_->call.cancelled = 1;
-      Interrupt(tid_);
-      return;
+      return Interrupt(tid_);
     }
     for (auto waiting = queue_.begin(); waiting != queue_.end(); ++waiting) {
       if ((*waiting)->id != id) continue;
@@ -65,6 +67,7 @@ void Actor::Cancel(uint64_t id) {
     }
   }
   if (was_empty) notify_(context_);
+  return true;
 }
 
 void Actor::TakeDone(std::vector<Job*>& taken) {
@@ -73,6 +76,7 @@ void Actor::TakeDone(std::vector<Job*>& taken) {
 }
 
 void Actor::Stop() {
+  bool interrupted = true;
   {
     std::unique_lock<std::mutex> lock(mutex_);
     if (!running_) return;
@@ -84,9 +88,14 @@ void Actor::Stop() {
     queue_.clear();
     if (current_ != nullptr) {
       current_->call.cancelled = 1;
-      Interrupt(tid_);
+      interrupted = Interrupt(tid_);
     }
     Rouse(lock);
+  }
+  while (!interrupted) {
+    usleep(kRetryUs);
+    std::lock_guard<std::mutex> lock(mutex_);
+    interrupted = current_ == nullptr || Interrupt(tid_);
   }
   pthread_join(thread_, nullptr);
   std::lock_guard<std::mutex> lock(mutex_);

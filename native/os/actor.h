@@ -38,8 +38,9 @@ class Actor {
   bool Submit(Job* job);
 
   // Ends job `id`: at once if it waits, by interrupting the thread if it runs. Its result is
-  // -ECANCELED unless the kernel was faster; a result is never thrown away.
-  void Cancel(uint64_t id);
+  // -ECANCELED unless the kernel was faster; a result is never thrown away. False where the thread
+  // could not be interrupted now.
+  bool Cancel(uint64_t id);
 
   // Fills `taken`, which must be empty, with the jobs that finished since the last time, oldest
   // first.

@@ -127,6 +127,7 @@ void OnInterrupt(int, siginfo_t*, void* context) {
 bool Claim(int number) {
   struct sigaction current = {};
   if (sigaction(number, nullptr, &current) != 0) return false;
+  if (current.sa_sigaction == OnInterrupt) return true;
   if (current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN) return false;
   struct sigaction action = {};
   action.sa_sigaction = OnInterrupt;
@@ -147,15 +148,6 @@ int ClaimSignal() {
     return 0;
   }
   return -EBUSY;
-}
-
-// Not before it is needed: a process that never fills its queue keeps the signal's default action.
-bool ClaimUnqueuedSignal() {
-  static std::mutex mutex;
-  static bool claimed = false;
-  std::lock_guard<std::mutex> lock(mutex);
-  if (!claimed) claimed = Claim(kUnqueuedSignal);
-  return claimed;
 }
 
 }  // namespace
@@ -183,9 +175,11 @@ void AcceptInterrupts() {
   pthread_sigmask(SIG_SETMASK, &others, nullptr);
 }
 
-void Interrupt(int tid) {
-  if (syscall(SYS_tgkill, getpid(), tid, interrupt_signal) == 0 || errno != EAGAIN) return;
-  if (ClaimUnqueuedSignal()) syscall(SYS_tgkill, getpid(), tid, kUnqueuedSignal);
+bool Interrupt(int tid) {
+  if (syscall(SYS_tgkill, getpid(), tid, interrupt_signal) == 0) return true;
+  // Claimed each time, and not before it is needed: it has a name, and JavaScript may listen to it.
+  return errno == EAGAIN && Claim(kUnqueuedSignal) &&
+         syscall(SYS_tgkill, getpid(), tid, kUnqueuedSignal) == 0;
 }
 
 }  // namespace closewait::os

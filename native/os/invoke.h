@@ -29,7 +29,9 @@ int PrepareInterrupts();
 // the process's main thread.
 void AcceptInterrupts();
 
-// Ends the call that thread `tid` of this process is blocked in. The flag must be set first.
-void Interrupt(int tid);
+// Ends the call that thread `tid` of this process is blocked in. The flag must be set first. False
+// where no signal could be sent: this user has too many on their way (RLIMIT_SIGPENDING), and the
+// one that needs no place among them is somebody else's. There may be a place in a moment.
+bool Interrupt(int tid);
 
 }  // namespace closewait::os

@@ -14,7 +14,7 @@ import * as directory from './directory.js';
 import { EAGAIN, EBUSY } from './errno.js';
 import { AbortError, CANCELLED, type CallSite, SyscallError } from './error.js';
 import * as message from './message.js';
-import { type NativeActor, native } from './native.js';
+import { type NativeActor, native, noSuchCall } from './native.js';
 import * as process from './process.js';
 import * as socket from './socket.js';
 
@@ -193,6 +193,8 @@ function settle(pending: Pending<unknown[], unknown>, result: number, actor: str
   }
 }
 
+const RETRY_MS = 1;
+
 /** The calls that are out, by their places. (A Map that is empty between two calls would be made anew each time.) */
 class Outstanding {
   readonly #calls: (Pending<unknown[], unknown> | undefined)[] = [];
@@ -207,6 +209,10 @@ class Outstanding {
     const place = this.#free.pop() ?? this.#calls.length;
     this.#calls[place] = call;
     return place;
+  }
+
+  at(place: number): Pending<unknown[], unknown> | undefined {
+    return this.#calls[place];
   }
 
   take(place: number): Pending<unknown[], unknown> | undefined {
@@ -281,10 +287,11 @@ class ActorThread implements AsyncDisposable {
       if (this.#stopped || signal?.aborted) throw cancelled(row, signal, this.name);
       // Before the call is out: what only looks like a signal throws here.
       const all = signal && cancelsOf(signal);
-      const cancel = all && ((): void => this.#thread.cancel(id));
+      const index = indexes.get(row.name) ?? noSuchCall(row.name);
+      const cancel = all && ((): void => this.#cancel(id, call));
       const pending: Pending<A, R> = { row, site, room, signal, cancel, resolve, reject };
-      const id = this.#pending.add(pending as unknown as Pending<unknown[], unknown>);
-      const index = indexes.get(row.name) ?? -1;
+      const call = pending as unknown as Pending<unknown[], unknown>;
+      const id = this.#pending.add(call);
       let queued = false;
       try {
         queued = native.submit(this.#thread.handle, id, index, a, b, c, d, e, f);
@@ -294,8 +301,15 @@ class ActorThread implements AsyncDisposable {
       if (!queued) throw cancelled(row, signal, this.name);
       if (cancel) all.add(cancel);
       // The addon has read the elements of arrays, which may be getters too.
-      if (signal?.aborted) this.#thread.cancel(id);
+      if (signal?.aborted) this.#cancel(id, call);
     });
+  }
+
+  /** Again and again where this user has so many signals on their way that another cannot be sent. */
+  #cancel(id: number, call: Pending<unknown[], unknown>): void {
+    // What has the place by then may be another call.
+    if (this.#pending.at(id) !== call || this.#thread.cancel(id)) return;
+    setTimeout(() => this.#cancel(id, call), RETRY_MS);
   }
 }
 

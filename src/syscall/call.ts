@@ -1,5 +1,5 @@
 import { type CallSite, SyscallError } from './error.js';
-import { type CallName, native } from './native.js';
+import { type CallName, native, noSuchCall } from './native.js';
 
 /** Hands the addon's arguments on: to the kernel, or to an actor's queue. */
 export type Invoke = (...args: unknown[]) => number;
@@ -110,7 +110,7 @@ export function define<A extends unknown[], R>(
 ): SyscallFunction<A, R> {
   if (own !== undefined) return named(call.name, own, () => call);
   const { enter, leave, room: size = 0 } = call;
-  const kernel = native[call.name] as Invoke;
+  const kernel = (native[call.name] ?? (() => noSuchCall(call.name))) as Invoke;
   const fixed = typeof size === 'number' ? new Uint8Array(size) : undefined;
   const run =
     enter === undefined

@@ -1,11 +1,13 @@
 // Calls by their gates: each crosses into the addon and the kernel by itself, but hands over no argument and throws no error.
 // What they return is the kernel's result, or -errno. Their bytes are those of a scratch that all of them share.
 
-import { native } from './native.js';
+import { native, noSuchCall } from './native.js';
 import { LENGTH, type Page, pageInUse, RESULT, SCRATCH, SCRATCH_SIZE, VALUE } from './page.js';
 
 const { gates } = native;
-const pass = (name: keyof typeof gates): (() => void) => gates[name] ?? native[name as 'gettid'];
+// Where there is no addon, the call says why; where it is of other sources, this does.
+const pass = (name: keyof typeof gates): (() => void) =>
+  gates[name] ?? (native.calls.includes(name) ? () => noSuchCall(name) : native[name as 'gettid']);
 const opens = pass('socket');
 const connects = pass('connect');
 const accepts = pass('accept');

@@ -145,7 +145,7 @@ export interface NativeActor {
   /** What `submit` knows it by. */
   readonly handle: number;
   start(name: string, netns: number): Result;
-  cancel(id: number): void;
+  cancel(id: number): boolean;
   stop(): void;
 }
 
@@ -165,6 +165,9 @@ export interface Native extends NativeCalls {
   submit(actor: number, id: number, call: number, ...args: unknown[]): boolean;
   readonly Actor: new (done: (id: number, result: number) => void) => NativeActor;
 }
+
+const otherSources = (name: string): Error =>
+  new Error(`it has no ${name}: it is of other sources`);
 
 class AddonError extends Error {
   override readonly name = 'AddonError';
@@ -192,21 +195,10 @@ function absent(error: AddonError): Native {
   });
 }
 
-/** What an addon of other sources, as after a pull, or of something else altogether does not have. */
+/** What an addon of something else altogether does not have, or one of other sources, as after a pull. */
 function lacking(addon: Native): string | undefined {
-  const parts = [
-    'calls',
-    'constants',
-    'errnos',
-    'syscalls',
-    'sizes',
-    'gates',
-    'usePage',
-    'submit',
-    'Actor',
-  ];
-  const gates = ['socket', 'connect', 'accept', 'read', 'write', 'shutdown', 'close', 'getsockopt'];
-  return parts.find((name) => !(name in addon)) ?? gates.find((name) => !(name in addon.gates));
+  const parts = ['calls', 'constants', 'errnos', 'sizes', 'syscalls', 'usePage', 'submit', 'Actor'];
+  return [...parts, 'gates'].find((name) => !(name in addon));
 }
 
 const BUILD =
@@ -223,6 +215,9 @@ function loadFailure(cause: unknown): string {
     : BUILD;
   return `closewait.node could not be loaded (${line}): ${remedy}`;
 }
+
+const cannotLoad = (cause: unknown): AddonError =>
+  new AddonError('ERR_ADDON_MISSING', loadFailure(cause), { cause });
 
 function load(): Native {
   const { platform, arch } = process;
@@ -248,12 +243,17 @@ function load(): Native {
       ],
     }) as Native;
     const name = lacking(addon);
-    if (name !== undefined) throw new Error(`it has no ${name}: it is of other sources`);
+    if (name !== undefined) throw otherSources(name);
     return addon;
   } catch (cause) {
-    return absent(new AddonError('ERR_ADDON_MISSING', loadFailure(cause), { cause }));
+    return absent(cannotLoad(cause));
   }
 }
 
 /** The addon. Only files of this folder may import it. */
 export const native: Native = load();
+
+/** For what an addon of other sources does not have: throws. */
+export function noSuchCall(name: string): never {
+  throw cannotLoad(otherSources(name));
+}
