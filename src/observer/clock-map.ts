@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime } from '../syscall/sys.js';
 import { unlessGone } from './proc.js';
+import { UnavailableError } from './unavailable-error.js';
 
 /** Both clocks read together, nanoseconds. */
 export interface ClockReading {
@@ -38,9 +39,18 @@ export function readClocks(attempts: number): ClockReading {
 
 /**
  * How far CLOCK_MONOTONIC is ahead, for this process, of what the kernel's tracepoints are stamped with: they know no time
- * namespaces (time_namespaces(7)). 0 on a kernel without (before Linux 5.6).
+ * namespaces (time_namespaces(7)). 0 on a kernel without (before Linux 5.6). Throws UnavailableError where the kernel does not
+ * tell: it has the offsets of a process's children, which are another's after unshare(CLONE_NEWTIME).
  */
 export function monotonicAheadNs(): bigint {
+  const [own, children] = ['time', 'time_for_children'].map((name) =>
+    unlessGone(() => readlinkSync(`/proc/self/ns/${name}`)),
+  );
+  if (own !== children) {
+    throw new UnavailableError(
+      'the clock of this process is not that of its children (CLONE_NEWTIME)',
+    );
+  }
   const offsets = unlessGone(() => readFileSync('/proc/self/timens_offsets', 'latin1')) ?? '';
   const [, seconds = 0, nanoseconds = 0] = /^monotonic\s+(-?\d+)\s+(\d+)/m.exec(offsets) ?? [];
   return BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);

@@ -3,21 +3,21 @@
 const NUMBERS = /^(an integer|a number|as long|AF_)/;
 const STRINGS = /^(an IPv4|a name|a string|a state)/;
 
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  const isPlain = typeof value === 'number' || value === null || value === undefined;
+  return isPlain ? String(value) : `a value of type ${typeof value}`;
+}
+
 /**
  * The error of an argument that does not fit, in the words the addon uses for its own: a TypeError, or a RangeError where
  * the type is the one expected.
  */
 export function argumentError(what: string, expected: string, received: unknown): Error {
-  const plain = typeof received === 'number' || typeof received === 'string';
   const range =
     (typeof received === 'number' && NUMBERS.test(expected)) ||
     (typeof received === 'string' && STRINGS.test(expected));
-  const shown = plain
-    ? JSON.stringify(received)
-    : received === null || received === undefined
-      ? String(received)
-      : `a value of type ${typeof received}`;
-  const message = `${what} must be ${expected}, received ${Number.isNaN(received) ? 'NaN' : shown}`;
+  const message = `${what} must be ${expected}, received ${shown(received)}`;
   return range
     ? Object.assign(new RangeError(message), { code: 'ERR_OUT_OF_RANGE' })
     : Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' });

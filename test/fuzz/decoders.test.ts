@@ -45,6 +45,7 @@ const modules: Record<string, readonly string[] | string> = {
   'experiment/bench-scale.ts': 'numbers of the kernel',
   'experiment/json-value.ts': 'what it has just written itself',
   'observer/bpf-types.ts': ['btf'],
+  'observer/clock-map.ts': "two numbers of the process's own",
   'observer/epoll.ts': ['epoll'],
   'observer/privilege.ts': "a set of the process's own",
   'observer/proc.ts': ['stat'],
