@@ -176,7 +176,7 @@ void ExportCalls(Napi::Env env, Napi::Object exports) {
     (ExportRow<kRow>(env, exports, gates, names), ...);
   }
   (std::make_integer_sequence<int, os::kCallCount>());
-  env.SetInstanceData(new Environment{.typed_array_keys = Napi::Persistent(TypedArrayKeys(env))});
+  Adopt(new Environment{.env = env, .typed_array_keys = Napi::Persistent(TypedArrayKeys(env))});
   Set(env, exports, "usePage", UsePage);
   exports.Set("gates", gates);
   exports.Set("calls", names);
