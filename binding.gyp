@@ -33,6 +33,7 @@
           "outputs": [
             "<(SHARED_INTERMEDIATE_DIR)/closewait/constants.inc",
             "<(SHARED_INTERMEDIATE_DIR)/closewait/enumerators.inc",
+            "<(SHARED_INTERMEDIATE_DIR)/closewait/kernel_enumerators.inc",
             "<(SHARED_INTERMEDIATE_DIR)/closewait/errnos.inc",
             "<(SHARED_INTERMEDIATE_DIR)/closewait/syscalls.inc"
           ],

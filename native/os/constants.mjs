@@ -1,5 +1,6 @@
 // Build step: which names to ask the compiler for. Writes constants.inc, enumerators.inc,
-// errnos.inc and syscalls.inc into the directory given, as rows {"NAME", NAME}; the values are the headers'.
+// kernel_enumerators.inc, errnos.inc and syscalls.inc into the directory given, as rows {"NAME", NAME};
+// the values are the headers'.
 //
 // usage: node constants.mjs OUTDIR CONSTANTS.TS
 
@@ -13,7 +14,9 @@ mkdirSync(outdir, { recursive: true });
 const write = (file, rows) => writeFileSync(join(outdir, file), `${rows.join('\n')}\n`);
 
 const wanted = [
-  ...readFileSync(source, 'utf8').matchAll(/^export const (\w+): number = (macro|enumerator)/gm),
+  ...readFileSync(source, 'utf8').matchAll(
+    /^export const (\w+): number = (macro|enumerator|kernelEnumerator)\b/gm,
+  ),
 ];
 const row = (name) => `{"${name}", static_cast<long long>(${name})},`;
 // An enumerator is invisible to the preprocessor; those asked for are in every header since 4.19.
@@ -23,6 +26,7 @@ write(
   rows('macro', (name) => `#ifdef ${name}\n${row(name)}\n#endif`),
 );
 write('enumerators.inc', rows('enumerator', row));
+write('kernel_enumerators.inc', rows('kernelEnumerator', row));
 
 // Which errno and system-call names exist is a fact of the target's headers: ask its preprocessor.
 const [compiler, ...flags] = (process.env.CXX || 'c++').split(' ');

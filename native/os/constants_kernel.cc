@@ -12,6 +12,7 @@ namespace {
 
 const Constant kKernel[] = {
 #include "constants.inc"
+#include "kernel_enumerators.inc"
     {"", 0}};
 
 }  // namespace

@@ -13,10 +13,13 @@
 #include <linux/inet_diag.h>
 #include <linux/net_tstamp.h>
 #include <linux/netlink.h>
+#include <linux/pkt_sched.h>
 #include <linux/sock_diag.h>
+#include <linux/socket.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>

@@ -1,6 +1,7 @@
-// Options of kernels newer than the headers may be: Debian 12 builds with those of Linux 6.1. These
-// numbers are the kernel's interface and never change, but no file at run time tells them. Where
-// the headers have a name, theirs counts, and test/syscall/10-constant.test.ts compares.
+// Options and control messages of kernels newer than the headers may be: Debian 12 builds with
+// those of Linux 6.1. These numbers are the kernel's interface and never change, but no file at run
+// time tells them. Where the headers have a name, theirs counts, and
+// test/syscall/10-constant.test.ts compares.
 #pragma once
 
 #ifndef SO_PASSPIDFD  // Linux 6.5
@@ -20,6 +21,16 @@
 #endif
 #ifndef SO_INQ  // Linux 6.17
 #define SO_INQ 84
+#endif
+
+#ifndef SCM_SECURITY  // of the kernel's inside, like the next one, until the C library had them
+#define SCM_SECURITY 3
+#endif
+#ifndef SCM_PIDFD  // Linux 6.5
+#define SCM_PIDFD 4
+#endif
+#ifndef SCM_INQ  // Linux 6.17
+#define SCM_INQ SO_INQ
 #endif
 
 #ifndef IP_LOCAL_PORT_RANGE  // Linux 6.3

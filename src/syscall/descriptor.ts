@@ -71,8 +71,8 @@ export const open = define<[path: string, flags: number, mode?: number], number>
 });
 
 /**
- * `off_t lseek(int fd, off_t offset, int whence)`: SEEK_SET, SEEK_CUR, SEEK_END; the new place, from the start. Places
- * beyond 2^53, which some file systems give to a directory's entries, are refused with a RangeError.
+ * `off_t lseek(int fd, off_t offset, int whence)`: SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE; the new place, from
+ * the start. Places beyond 2^53, which some file systems give to a directory's entries, are refused with a RangeError.
  */
 export const lseek = define<[fd: number, offset: number, whence: number], number>({
   name: 'lseek',

@@ -152,4 +152,5 @@ export const ENOTRECOVERABLE: number = number('ENOTRECOVERABLE');
 export const ERFKILL: number = number('ERFKILL');
 export const EHWPOISON: number = number('EHWPOISON');
 export const EWOULDBLOCK: number = EAGAIN;
+export const EDEADLOCK: number = EDEADLK;
 export const ENOTSUP: number = EOPNOTSUPP;

@@ -169,7 +169,7 @@ testWith(socketFilter)(
   (t) => {
     const { client, server } = connected(ownedBy(t));
     // struct sock_filter {code 16, jt 8, jf 8, k 32}: BPF_RET | BPF_K, 0 (linux/filter.h).
-    sys.attachFilter(server, Uint8Array.of(6, 0, 0, 0, 0, 0, 0, 0));
+    sys.attachFilter(server, Uint8Array.of(sys.BPF_RET | sys.BPF_K, 0, 0, 0, 0, 0, 0, 0));
     sys.write(client, 'lost');
     awaitDrop(server);
     t.is(sys.ioctl(server, sys.SIOCINQ), 0);

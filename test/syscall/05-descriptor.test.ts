@@ -1,6 +1,6 @@
-import { fstatSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { fstatSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { native } from '../../src/syscall/native.js';
 import * as sys from '../../src/syscall/sys.js';
 import { actorOf } from '../fixture/actors.js';
@@ -205,6 +205,16 @@ for (const fd of [undefined, null, '3', 1n, Symbol('fd'), -1, 1.5, Number.NaN, 2
     t.deepEqual(descriptors(), before);
   });
 }
+
+test('lseek: data and holes of a file', (t) => {
+  const path = join(mkdtempSync(join(tmpdir(), 'closewait-')), 'sparse');
+  t.teardown(() => rmSync(dirname(path), { recursive: true }));
+  writeFileSync(path, 'data');
+  const fd = ownedBy(t).own(sys.open(path, sys.O_RDONLY | sys.O_NOFOLLOW));
+  t.is(sys.lseek(fd, 1, sys.SEEK_DATA), 1);
+  t.is(sys.lseek(fd, 1, sys.SEEK_HOLE), 4, 'there is one at the end of every file');
+  t.throws(() => sys.lseek(fd, 4, sys.SEEK_DATA), { code: 'ENXIO' });
+});
 
 test('lseek: a place that no number can hold is not told as another', async (t) => {
   const fd = ownedBy(t).own(sys.open('/', sys.O_RDONLY));

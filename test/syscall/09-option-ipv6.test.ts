@@ -27,8 +27,8 @@ for (const option of [
 ]) {
   round('udp6', option, true);
 }
-round('tcp6', 'IPV6_ADDR_PREFERENCES', 2, {
-  read: 0x402,
+round('tcp6', 'IPV6_ADDR_PREFERENCES', sys.IPV6_PREFER_SRC_PUBLIC, {
+  read: sys.IPV6_PREFER_SRC_PUBLIC | sys.IPV6_PREFER_SRC_HOME,
   why: 'the halves not asked for have their defaults',
 });
 round('tcp6', 'IPV6_AUTOFLOWLABEL', false);

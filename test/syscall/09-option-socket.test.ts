@@ -22,7 +22,7 @@ const unseen = (): void => {};
 
 for (const on of ['tcp4', 'tcp6'] as const) {
   round(on, 'SO_BROADCAST', true);
-  round(on, 'SO_BUF_LOCK', 3);
+  round(on, 'SO_BUF_LOCK', sys.SOCK_SNDBUF_LOCK | sys.SOCK_RCVBUF_LOCK);
   round(on, 'SO_BINDTODEVICE', 'lo');
   round(on, 'SO_BINDTOIFINDEX', 1);
   round(on, 'SO_DEBUG', true, { without: 'EACCES' });
@@ -69,8 +69,8 @@ for (const on of ['tcp4', 'tcp6'] as const) {
   round(on, 'SO_TIMESTAMPNS_NEW', true);
   round(on, 'SO_TIMESTAMPING', sys.SOF_TIMESTAMPING_RX_SOFTWARE | sys.SOF_TIMESTAMPING_SOFTWARE);
   round(on, 'SO_TIMESTAMPING_NEW', sys.SOF_TIMESTAMPING_RX_SOFTWARE);
-  round(on, 'SO_TXREHASH', 0);
-  round(on, 'SO_TXTIME', { clock: sys.CLOCK_MONOTONIC, flags: 1 });
+  round(on, 'SO_TXREHASH', sys.SOCK_TXREHASH_DISABLED);
+  round(on, 'SO_TXTIME', { clock: sys.CLOCK_MONOTONIC, flags: sys.SOF_TXTIME_DEADLINE_MODE });
   round(on, 'SO_WIFI_STATUS', true);
   round(on, 'SO_ZEROCOPY', true);
   round(on, 'SO_BSDCOMPAT', true, { read: false, why: 'accepted and without effect' });
@@ -202,7 +202,6 @@ refused(
   ['EINVAL', 'EPERM'],
   'there is no such clock',
 );
-const TAI = 11;
 testWith(netAdmin)('SO_PRIORITY on tcp4: the handle of a class, which has no sign', (t) => {
   const fd = sockets.tcp4(ownedBy(t));
   sys.setOption(fd, 'SO_PRIORITY', 0x8001_0001);
@@ -211,8 +210,11 @@ testWith(netAdmin)('SO_PRIORITY on tcp4: the handle of a class, which has no sig
 
 testWith(netAdmin)('SO_TXTIME on udp4: a clock that needs CAP_NET_ADMIN', (t) => {
   const fd = sockets.udp4(ownedBy(t));
-  sys.setOption(fd, 'SO_TXTIME', { clock: TAI, flags: 2 });
-  t.deepEqual(sys.getOption(fd, 'SO_TXTIME'), { clock: TAI, flags: 2 });
+  sys.setOption(fd, 'SO_TXTIME', { clock: sys.CLOCK_TAI, flags: sys.SOF_TXTIME_REPORT_ERRORS });
+  t.deepEqual(sys.getOption(fd, 'SO_TXTIME'), {
+    clock: sys.CLOCK_TAI,
+    flags: sys.SOF_TXTIME_REPORT_ERRORS,
+  });
 });
 
 writes('udp4', 'SO_BUSY_POLL_BUDGET', 0, unseen, { why: 'how many packets a poll may take' });

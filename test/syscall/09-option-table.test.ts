@@ -106,6 +106,17 @@ withCompiler(`every option the headers name has a row, or a reason why not${noCo
   );
 });
 
+withCompiler(`what an option takes is there by its name, as the option is${noCompiler}`, (t) => {
+  // The answer of TCP_ZEROCOPY_RECEIVE is all that its row has: no flags go in.
+  const taken = values.filter(([, of]) => Object.hasOwn(rows, of) && of !== 'TCP_ZEROCOPY_RECEIVE');
+  const names = [...named().keys()].filter((name) => taken.some(([is]) => is.test(name)));
+  t.true(names.length > 30, `${names.length} names`);
+  t.deepEqual(
+    names.filter((name) => !Number.isInteger(Reflect.get(constants, name))),
+    [],
+  );
+});
+
 withCompiler(`a second name has the number of its row${noCompiler}`, (t) => {
   const numbers = named((name) => Object.hasOwn(secondNames, name));
   for (const [name, row] of Object.entries(secondNames)) {

@@ -201,7 +201,7 @@ const withAdmin = testWith(netAdmin);
 about('TCP_REPAIR_WINDOW');
 withAdmin(`under repair: queues, their sequence numbers, the window, the clock`, (t) => {
   const fd = sockets.repaired4(ownedBy(t));
-  t.is(sys.getOption(fd, 'TCP_REPAIR_QUEUE'), 2);
+  t.is(sys.getOption(fd, 'TCP_REPAIR_QUEUE'), sys.TCP_SEND_QUEUE);
   const next = sys.getOption(fd, 'TCP_QUEUE_SEQ');
   t.true(Number.isInteger(next));
   t.throws(
@@ -231,7 +231,7 @@ withAdmin(`under repair: queues, their sequence numbers, the window, the clock`,
 withAdmin(`under repair before connecting: TCP_QUEUE_SEQ is what it was set to`, (t) => {
   const fd = tcp(ownedBy(t));
   sys.setOption(fd, 'TCP_REPAIR', sys.TCP_REPAIR_ON);
-  sys.setOption(fd, 'TCP_REPAIR_QUEUE', 2);
+  sys.setOption(fd, 'TCP_REPAIR_QUEUE', sys.TCP_SEND_QUEUE);
   sys.setOption(fd, 'TCP_QUEUE_SEQ', 4_000_000_000);
   t.is(sys.getOption(fd, 'TCP_QUEUE_SEQ'), 4_000_000_000);
 });
