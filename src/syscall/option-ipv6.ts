@@ -19,12 +19,20 @@ export const ipv6Options = {
   IPV6_2292RTHDR: ipv6(c.IPV6_2292RTHDR, flag),
   IPV6_ADDRFORM: ipv6(c.IPV6_ADDRFORM, int),
   IPV6_ADDR_PREFERENCES: ipv6(c.IPV6_ADDR_PREFERENCES, int),
+  IPV6_ADD_MEMBERSHIP: ipv6(c.IPV6_ADD_MEMBERSHIP, membership6, {
+    access: 'set',
+    note: "ipv6(7)'s name for IPV6_JOIN_GROUP",
+  }),
   IPV6_AUTOFLOWLABEL: ipv6(c.IPV6_AUTOFLOWLABEL, flag),
   IPV6_CHECKSUM: ipv6(c.IPV6_CHECKSUM, int, {
     unit: 'bytes',
     note: 'raw sockets: where the checksum is; -1: none',
   }),
   IPV6_DONTFRAG: ipv6(c.IPV6_DONTFRAG, flag),
+  IPV6_DROP_MEMBERSHIP: ipv6(c.IPV6_DROP_MEMBERSHIP, membership6, {
+    access: 'set',
+    note: "ipv6(7)'s name for IPV6_LEAVE_GROUP",
+  }),
   IPV6_DSTOPTS: ipv6(c.IPV6_DSTOPTS, raw, { needs: 'CAP_NET_RAW' }),
   IPV6_FLOWINFO: ipv6(c.IPV6_FLOWINFO, flag),
   IPV6_FLOWINFO_SEND: ipv6(c.IPV6_FLOWINFO_SEND, flag),

@@ -120,19 +120,19 @@ refused(
 );
 
 const membership: sys.Membership6 = { group: 'ff12::6', interface: 1 };
-writes('udp6', 'IPV6_JOIN_GROUP', membership, twice('IPV6_JOIN_GROUP', membership, 'EADDRINUSE'), {
-  why: 'it can be joined once',
-});
-writes(
-  'udp6',
-  'IPV6_LEAVE_GROUP',
-  membership,
-  twice('IPV6_LEAVE_GROUP', membership, 'EADDRNOTAVAIL'),
-  {
+// RFC 3493's names, and those of ipv6(7).
+for (const [join, leave] of [
+  ['IPV6_JOIN_GROUP', 'IPV6_LEAVE_GROUP'],
+  ['IPV6_ADD_MEMBERSHIP', 'IPV6_DROP_MEMBERSHIP'],
+] as const) {
+  writes('udp6', join, membership, twice(join, membership, 'EADDRINUSE'), {
+    why: 'it can be joined once',
+  });
+  writes('udp6', leave, membership, twice(leave, membership, 'EADDRNOTAVAIL'), {
     why: 'it can be left once',
-    prepare: (fd) => sys.setOption(fd, 'IPV6_JOIN_GROUP', membership),
-  },
-);
+    prepare: (fd) => sys.setOption(fd, join, membership),
+  });
+}
 
 const anycast: sys.Membership6 = { group: '2001:db8::', interface: 1 };
 refused('udp6', 'IPV6_JOIN_ANYCAST', anycast, ['EADDRNOTAVAIL'], 'this host has no such prefix');
