@@ -11,7 +11,8 @@ import {
 } from '../diagnose/release.js';
 import { formatJson } from '../report/json.js';
 import { formatPlan, formatReleased, type ReleaseAction } from '../report/release.js';
-import { type Endpoint, parseAddress } from '../tcp/address.js';
+import { type Endpoint, parseScopedAddress } from '../tcp/address.js';
+import type { SocketRow } from '../tcp/socket-table.js';
 import { AS_EXPECTED, CannotRun, EXPECTATION_FAILED, type Io, Usage } from './command.js';
 import { needProc } from './place.js';
 
@@ -66,7 +67,8 @@ async function releaseByAddress(
   if (there === '' || more.length > 0) throw new Usage('--destroy takes two: LOCAL REMOTE');
   needProc();
   const row = await findConnection({ local: endpointOf(here), remote: endpointOf(there) }, pid);
-  const { inode, state, local, remote } = row;
+  const { inode, state } = row;
+  const [local, remote] = [onItsLink(row, 'local'), onItsLink(row, 'remote')];
   const holders = holdersOf(inode);
   if (pid !== undefined && !holders.some((each) => each.pid === pid)) {
     throw new CannotRelease(`pid ${pid} does not hold it`);
@@ -74,6 +76,13 @@ async function releaseByAddress(
   const target = { inode, state, local, remote, holders };
   if (!(await isWanted('destroy', target, flags, io))) return EXPECTATION_FAILED;
   return told('destroy', target, await destroyConnection(row, DEADLINE_MS, pid), flags, io);
+}
+
+/** An end as getsockname() tells it: a link-local address says nothing without its link, and sock_diag has that beside it. */
+function onItsLink(row: SocketRow, end: 'local' | 'remote'): Endpoint {
+  const { address, port } = row[end];
+  if (row.interface === 0 || !/^fe[89ab]/.test(address)) return row[end];
+  return { address: `${address}%${row.interface}`, port };
 }
 
 type Target = Omit<ReleaseTarget, 'pid' | 'fd'>;
@@ -116,12 +125,14 @@ function number(what: string, text: string): number {
   return value;
 }
 
-/** `127.0.0.1:80`, `[::1]:80` */
+/** `127.0.0.1:80`, `[::1]:80`, `[fe80::1%2]:80` */
 function endpointOf(text: string): Endpoint {
   const [, v6, v4, port = ''] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
   const address = v6 ?? v4 ?? '';
-  if (parseAddress(address) === undefined || Number(port) > 65535) {
-    throw new Usage(`not an address and port, such as 127.0.0.1:80 or [::1]:80: ${text}`);
+  if (parseScopedAddress(address) === undefined || Number(port) > 65535) {
+    throw new Usage(
+      `not an address and port, such as 127.0.0.1:80, [::1]:80 or [fe80::1%2]:80: ${text}`,
+    );
   }
   return { address, port: Number(port) };
 }

@@ -10,7 +10,7 @@ import {
   type Endpoint,
   type Family,
   formatAddress,
-  parseAddress,
+  parseScopedAddress,
 } from '../tcp/address.js';
 import { encodeDestroy } from '../tcp/inet-diag.js';
 import { NetlinkCursor } from '../tcp/netlink.js';
@@ -143,7 +143,8 @@ function isTcp(fd: number): boolean {
 }
 
 /**
- * The one connection that has these endpoints in the network namespace of a process, or in the caller's.
+ * The one connection that has these endpoints in the network namespace of a process, or in the caller's. A scope in an IPv6
+ * address (`fe80::1%2`) is the interface that it is bound to.
  *
  * Throws CannotRelease where there is none or more than one, such as two that are bound to different interfaces.
  */
@@ -154,7 +155,7 @@ export async function findConnection(tuple: FourTuple, pid?: number): Promise<So
   table.localPort.forEach((port, index) => {
     if (port !== tuple.local.port || table.remotePort[index] !== tuple.remote.port) return;
     const row = table.at(index);
-    if (row && isSame(row.local, tuple.local) && isSame(row.remote, tuple.remote)) {
+    if (row && isAt(row, 'local', tuple) && isAt(row, 'remote', tuple)) {
       matching.push(row);
     }
   });
@@ -193,8 +194,7 @@ export async function destroyConnection(
   if (errno !== 0) throw new sys.SyscallError('sock_destroy', -errno, remote);
   using diag = new SockDiag(sys.dup(netlink));
   const now = (): TcpState | 'gone' => {
-    const found = diag.find({ local, remote });
-    return found?.cookie === cookie ? found.state : 'gone';
+    return diag.find({ local, remote }, { cookie, interface: row.interface })?.state ?? 'gone';
   };
   const after = await until(now, (each) => each === 'gone', { deadlineMs });
   const tookMs = Math.round(performance.now() - start);
@@ -204,13 +204,17 @@ export async function destroyConnection(
   return { helped, before: state, after: last, stillHeld, tookMs };
 }
 
-function isSame(one: Endpoint, other: Endpoint): boolean {
-  return bare(one.address) === bare(other.address) && one.port === other.port;
+/** Whether an end of a socket is the one that was asked for. sock_diag tells the interface, and addresses without a scope. */
+function isAt(row: SocketRow, end: 'local' | 'remote', asked: FourTuple): boolean {
+  const { address, port } = asked[end];
+  const scope = parseScopedAddress(address)?.scope ?? 0;
+  if (scope !== 0 && scope !== row.interface) return false;
+  return bare(row[end].address) === bare(address) && row[end].port === port;
 }
 
 /** An address as the kernel's are written; an IPv4 connection of an IPv6 socket has mapped ones, which few people type. */
 function bare(address: string): string {
-  const bytes = parseAddress(address);
+  const bytes = parseScopedAddress(address)?.bytes;
   if (bytes === undefined) return address;
   const written = formatAddress(bytes, 0, bytes.length === 16 ? AF_INET6 : AF_INET);
   return written.replace(/^::ffff:(?=\d+\.)/, '');

@@ -1,6 +1,6 @@
 import { checkDescriptor } from '../syscall/argument.js';
 import * as sys from '../syscall/sys.js';
-import { parseAddress } from '../tcp/address.js';
+import { parseScopedAddress } from '../tcp/address.js';
 import {
   atLeast,
   type Checks,
@@ -100,9 +100,11 @@ function checkSubject(subject: unknown): void {
   const { local, remote } = subject as Partial<FourTuple>;
   checkEndpoint('local', local);
   checkEndpoint('remote', remote);
-  const [own, other] = [local, remote].map((end) => parseAddress(end?.address ?? ''));
-  if (own !== undefined && own.length === other?.length) return;
-  throw invalidValue(`not two addresses of one family: ${local?.address}, ${remote?.address}`);
+  const [own, other] = [local, remote].map((end) => parseScopedAddress(end?.address ?? ''));
+  const isOneLink = own?.scope === 0 || other?.scope === 0 || own?.scope === other?.scope;
+  if (isOneLink && own !== undefined && own.bytes.length === other?.bytes.length) return;
+  const not = isOneLink ? 'not two addresses of one family' : 'two interfaces';
+  throw invalidValue(`${not}: ${local?.address}, ${remote?.address}`);
 }
 
 interface Watch {

@@ -42,7 +42,7 @@ export interface FindOptions {
   readonly info?: boolean;
   /** A row's cookie: no later connection of the same addresses. */
   readonly cookie?: bigint;
-  /** Interface index for a socket bound to one. */
+  /** Index of the interface it is bound to; the scope of a link-local address (`fe80::1%2`), as getsockname() tells it, says so, too. */
   readonly interface?: number;
 }
 

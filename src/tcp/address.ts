@@ -32,6 +32,20 @@ export function parseAddress(text: string): Uint8Array | undefined {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
 }
 
+/** An address, and the index of the interface that it is of; 0 where the text does not say. */
+export interface ScopedAddress {
+  readonly bytes: Uint8Array;
+  readonly scope: number;
+}
+
+/** The same of an address that may have a scope, as getsockname() tells those of one link: `fe80::1%2`. */
+export function parseScopedAddress(text: string): ScopedAddress | undefined {
+  const [, address = text, index] = /^([^%]*:[^%]*)%([1-9]\d{0,9})$/.exec(text) ?? [];
+  const bytes = parseAddress(address);
+  const scope = Number(index ?? 0);
+  return bytes === undefined || scope >= 2 ** 32 ? undefined : { bytes, scope };
+}
+
 function formatIpv4(bytes: Uint8Array, offset: number): string {
   const octet = (index: number) => bytes[offset + index] ?? 0;
   return `${octet(0)}.${octet(1)}.${octet(2)}.${octet(3)}`;

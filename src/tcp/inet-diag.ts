@@ -1,4 +1,11 @@
-import { AF_INET, AF_INET6, type Endpoint, type Family, parseAddress } from './address.js';
+import {
+  AF_INET,
+  AF_INET6,
+  type Endpoint,
+  type Family,
+  parseScopedAddress,
+  type ScopedAddress,
+} from './address.js';
 import { checkEndpoint, checkUnsigned, checkUnsigned64, invalidValue } from './argument.js';
 import { NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NLMSGHDR_SIZE } from './netlink.js';
 
@@ -66,7 +73,7 @@ export interface SocketRequest {
   readonly remote: Endpoint;
   /** A row's cookie; with it the kernel refuses (ESTALE, ENOENT) a newer socket of the same tuple. */
   readonly cookie?: bigint;
-  /** Interface index for a socket bound to one. */
+  /** Index of the interface the socket is bound to, which a scope in an address (`fe80::1%2`) tells, too. 0: of none. */
   readonly interface?: number;
   readonly extensions?: Extensions;
   readonly sequence: number;
@@ -102,8 +109,8 @@ function encodeDumpOfBoth(
  * Encodes the netlink message that asks for one socket; the answer is one message or an error.
  *
  * The kernel looks up like a received segment would: where no connection matches, a listener on the
- * local endpoint answers. Throws a TypeError for an address that is not of the family, a RangeError
- * for a port, an interface or a cookie that does not fit.
+ * local endpoint answers. Throws a TypeError for an address that is not of the family and for two
+ * interfaces, a RangeError for a port, an interface or a cookie that does not fit.
  */
 export function encodeGet(socket: SocketRequest): Uint8Array {
   return encodeSocket(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, socket);
@@ -122,6 +129,9 @@ function encodeSocket(type: number, flags: number, socket: SocketRequest): Uint8
   checkEndpoint('remote', socket.remote);
   checkUnsigned('interface', socket.interface ?? 0, 0xffff_ffff);
   checkUnsigned64('cookie', socket.cookie ?? NO_COOKIE);
+  const local = scopedAddress(socket.local.address, socket.family);
+  const remote = scopedAddress(socket.remote.address, socket.family);
+  const device = oneInterface(socket.interface ?? 0, local.scope, remote.scope);
   const request = newRequest(type, flags, socket.sequence);
   encodeHead(request, socket.family, socket.extensions, ALL_STATES);
   // struct inet_diag_sockid follows the head; ports and addresses are in network order.
@@ -129,9 +139,9 @@ function encodeSocket(type: number, flags: number, socket: SocketRequest): Uint8
   request.setUint16(id, socket.local.port);
   request.setUint16(id + 2, socket.remote.port);
   const bytes = new Uint8Array(request.buffer);
-  bytes.set(addressBytes(socket.local.address, socket.family), id + 4);
-  bytes.set(addressBytes(socket.remote.address, socket.family), id + 20);
-  request.setUint32(id + 36, socket.interface ?? 0, true);
+  bytes.set(local.bytes, id + 4);
+  bytes.set(remote.bytes, id + 20);
+  request.setUint32(id + 36, device, true);
   request.setBigUint64(id + 40, socket.cookie ?? NO_COOKIE, true);
   return bytes;
 }
@@ -168,10 +178,17 @@ function extensionBits(extensions: Extensions | undefined): number {
   return bit(extensions?.info, INET_DIAG_INFO) | bit(extensions?.memory, INET_DIAG_SKMEMINFO);
 }
 
-function addressBytes(address: string, family: Family): Uint8Array {
-  const bytes = parseAddress(address);
-  if (bytes?.length !== (family === AF_INET6 ? 16 : 4)) {
+function scopedAddress(address: string, family: Family): ScopedAddress {
+  const parsed = parseScopedAddress(address);
+  if (parsed?.bytes.length !== (family === AF_INET6 ? 16 : 4)) {
     throw invalidValue(`not an IPv${family === AF_INET ? 4 : 6} address: ${address}`);
   }
-  return bytes;
+  return parsed;
+}
+
+/** The scope that the kernel tells is the interface that the socket is bound to (inet6_getname()). */
+function oneInterface(...indexes: readonly number[]): number {
+  const [index = 0, other] = new Set(indexes.filter((each) => each !== 0));
+  if (other === undefined) return index;
+  throw invalidValue(`a socket is bound to one interface, not to ${index} and ${other}`);
 }

@@ -10,7 +10,10 @@ import {
 import { snapshot } from '../../src/observer/sock-diag.js';
 import { tcpState } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
+import { formatEndpoint } from '../../src/tcp/address.js';
+import { CLI } from '../cli/closewait.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { linkLocal } from '../fixture/link-local.js';
 import { netAdmin, testWith } from '../fixture/privilege.js';
 import {
   awaitEvents,
@@ -24,6 +27,7 @@ import {
   tcp,
 } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
+import { noNamespace, testUnless } from '../world/ability.js';
 
 const { pid } = process;
 const DEADLINE_MS = 5000;
@@ -198,6 +202,54 @@ test('an IPv4 connection of an IPv6 socket is found by its IPv4 addresses', asyn
   t.is((await findConnection({ local, remote })).local.address, '::ffff:127.0.0.1');
   const written = { ...local, address: '::FFFF:7F00:1' };
   t.is((await findConnection({ local: written, remote })).local.port, port);
+});
+
+testUnless(noNamespace, 'destroy: of two links, the one of the scope', async (t) => {
+  const { actor, one, other } = await linkLocal(t);
+  const owned = ownedBy(t);
+  const [stdin, open] = sys.pipe2(sys.O_CLOEXEC);
+  owned.own(stdin);
+  owned.own(open);
+  const nowhere = owned.own(sys.open('/dev/null', sys.O_WRONLY | sys.O_CLOEXEC));
+  const inside = await actor.spawn('/bin/cat', { argv: ['cat'], stdio: [stdin, nowhere, nowhere] });
+  owned.own(inside.pidfd);
+  const [local, remote] = [sys.getsockname(one.server), sys.getpeername(one.server)];
+  const bare = (end: sys.SocketAddress) => ({ ...end, address: 'fe80:0::5' });
+  await t.throwsAsync(findConnection({ local: bare(local), remote: bare(remote) }, inside.pid), {
+    message: /^2 sockets have these endpoints/,
+  });
+  const row = await findConnection({ local, remote: bare(remote) }, inside.pid);
+  t.is(row.cookie, sys.getOption(one.server, 'SO_COOKIE'));
+  const elsewhere = { ...remote, address: `fe80::5%${other.scope}` };
+  await t.throwsAsync(findConnection({ local, remote: elsewhere }, inside.pid), {
+    message: /^no socket has these endpoints/,
+  });
+  const released = await destroyConnection(row, DEADLINE_MS, inside.pid);
+  t.like(released, { helped: true, after: 'CLOSE', stillHeld: [{ pid, fd: one.server }] });
+  t.throws(() => sys.read(one.client, Buffer.alloc(1)), { code: 'ECONNRESET' });
+
+  const ends = [sys.getsockname(other.server), sys.getpeername(other.server)];
+  const argv = [
+    'node',
+    CLI,
+    'release',
+    '--yes',
+    '--json',
+    '--destroy',
+    ...ends.map(formatEndpoint),
+  ];
+  const [output, stdout] = sys.pipe2(sys.O_CLOEXEC);
+  owned.own(output);
+  owned.own(stdout);
+  const command = await actor.spawn(process.execPath, { argv, stdio: [nowhere, stdout, nowhere] });
+  owned.own(command.pidfd);
+  t.like(await actor.waitid(sys.P_PIDFD, command.pidfd), { code: sys.CLD_EXITED, status: 0 });
+  t.is(tcpState(other.server), 'CLOSE');
+  const told = Buffer.alloc(65_536);
+  const { target } = JSON.parse(told.toString('utf8', 0, sys.read(output, told)));
+  t.like(target, { local: ends[0], remote: ends[1] });
+  owned.close(open);
+  await actor.waitid(sys.P_PIDFD, inside.pidfd);
 });
 
 test('an IPv6 address is the same however it is written', async (t) => {

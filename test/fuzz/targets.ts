@@ -12,7 +12,7 @@ import { parseStat } from '../../src/observer/proc.js';
 import { socketInode } from '../../src/observer/process.js';
 import { decodeControl } from '../../src/syscall/message.js';
 import * as sys from '../../src/syscall/sys.js';
-import { formatAddress, parseAddress } from '../../src/tcp/address.js';
+import { formatAddress, parseScopedAddress } from '../../src/tcp/address.js';
 import { Btf } from '../../src/tcp/btf.js';
 import { verifyChecksum } from '../../src/tcp/checksum.js';
 import { decodeFamily } from '../../src/tcp/ethtool.js';
@@ -115,11 +115,11 @@ elf.writeBigUInt64LE(15n, 64 + 0x20);
 
 export const targets: Record<string, Target> = {
   address: {
-    seeds: [zeroes(16), bytesOf('::ffff:127.0.0.1'), bytesOf('127.0.0.1')],
+    seeds: [zeroes(16), bytesOf('::ffff:127.0.0.1'), bytesOf('fe80::1%2'), bytesOf('127.0.0.1')],
     run: (bytes) => [
       formatAddress(bytes, 0, 2),
       formatAddress(bytes, 0, 10),
-      parseAddress(text(bytes)),
+      parseScopedAddress(text(bytes)),
     ],
   },
   bench: {

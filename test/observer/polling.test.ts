@@ -8,6 +8,7 @@ import { SockDiag } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
+import { linkLocal } from '../fixture/link-local.js';
 import { perFamily } from '../fixture/per-family.js';
 import { awaitEvents, connected, families, tcp } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
@@ -150,6 +151,19 @@ testUnless(noNamespace, "another namespace's connection, through its sock_diag",
   await using polling = Polling.start({ subjects: [subject], diag });
   const [change] = await changesUntil(polling, () => true);
   t.is(change?.state, 'ESTABLISHED');
+});
+
+testUnless(noNamespace, 'a connection of a link, by the scope in its addresses', async (t) => {
+  const { actor, one } = await linkLocal(t);
+  using diag = new SockDiag(await actor.socket(...SockDiag.socket));
+  const subject = { local: sys.getsockname(one.client), remote: sys.getpeername(one.client) };
+  await using polling = Polling.start({ subjects: [subject], diag });
+  const [change] = await changesUntil(polling, () => true);
+  t.is(change?.state, 'ESTABLISHED');
+  const elsewhere = { ...subject.remote, address: `fe80::5%${one.scope + 1}` };
+  t.throws(() => polling.watch({ ...subject, remote: elsewhere }), {
+    message: /^two interfaces: /,
+  });
 });
 
 test('spin() sees a state come, and says how late it can be', async (t) => {

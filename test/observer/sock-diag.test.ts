@@ -8,6 +8,7 @@ import {
 } from '../../src/index.js';
 import * as sys from '../../src/syscall/sys.js';
 import { descriptors, ownedBy, test } from '../fixture/descriptors.js';
+import { linkLocal } from '../fixture/link-local.js';
 import { perFamily } from '../fixture/per-family.js';
 import { socketFilter, testWith } from '../fixture/privilege.js';
 import {
@@ -21,6 +22,7 @@ import {
   tcp,
 } from '../fixture/sockets.js';
 import { until } from '../fixture/until.js';
+import { noNamespace, testUnless } from '../world/ability.js';
 
 const numberOf = (family: Family): 4 | 6 => (family === ipv4 ? 4 : 6);
 const cookieOf = (fd: number): bigint => sys.getOption(fd, 'SO_COOKIE');
@@ -180,6 +182,23 @@ test('an IPv6 socket that speaks IPv4 is listed under 6, with mapped addresses',
   t.is(diag.find(tupleOf(fd))?.cookie, cookieOf(fd));
   const [local, remote] = [sys.getpeername(client), sys.getsockname(client)];
   t.is(diag.find({ local, remote })?.cookie, cookieOf(fd));
+});
+
+testUnless(noNamespace, 'link-local: found by the scope that getsockname() tells', async (t) => {
+  const { actor, one, other } = await linkLocal(t);
+  using diag = new SockDiag(await actor.socket(...SockDiag.socket));
+  for (const { client, server, scope } of [one, other]) {
+    for (const fd of [client, server]) {
+      const { local, remote } = tupleOf(fd);
+      t.is(local.address, `fe80::5%${scope}`);
+      t.like(diag.find({ local, remote }), { cookie: cookieOf(fd), interface: scope });
+      const bare = { ...remote, address: 'fe80::5' };
+      t.is(diag.find({ local, remote: bare })?.cookie, cookieOf(fd));
+      const anywhere = { local: { ...local, address: 'fe80::5' }, remote: bare };
+      t.is(diag.find(anywhere), undefined, 'a socket that is bound to no interface');
+      t.is(diag.find(anywhere, { interface: scope })?.cookie, cookieOf(fd));
+    }
+  }
 });
 
 perFamily('filters: states and family', (t, family) => {

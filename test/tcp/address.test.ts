@@ -7,6 +7,7 @@ import {
   formatAddress,
   formatEndpoint,
   parseAddress,
+  parseScopedAddress,
 } from '../../src/tcp/address.js';
 
 const texts = [
@@ -72,6 +73,40 @@ for (const text of [
 ]) {
   test(`'${text.replace('\n', '\\n')}' is no address`, (t) => {
     t.is(parseAddress(text), undefined);
+  });
+}
+
+for (const [text, hex, scope] of [
+  ['127.0.0.1', '7f000001', 0],
+  ['fe80::1', 'fe800000000000000000000000000001', 0],
+  ['fe80::1%2', 'fe800000000000000000000000000001', 2],
+  ['FE80:0::1%4294967295', 'fe800000000000000000000000000001', 4294967295],
+] as const) {
+  test(`${text}: its address, and its interface`, (t) => {
+    t.deepEqual(parseScopedAddress(text), {
+      bytes: new Uint8Array(Buffer.from(hex, 'hex')),
+      scope,
+    });
+  });
+}
+
+for (const text of [
+  '',
+  'fe80::1%',
+  'fe80::1%lo',
+  'fe80::1%0',
+  'fe80::1%02',
+  'fe80::1%-1',
+  'fe80::1%2%3',
+  'fe80::1%2.5',
+  'fe80::1%2\n',
+  'fe80::1%4294967296',
+  'fe80::g%2',
+  '%2',
+  '127.0.0.1%2',
+]) {
+  test(`'${text.replace('\n', '\\n')}' is no address with a scope`, (t) => {
+    t.is(parseScopedAddress(text), undefined);
   });
 }
 

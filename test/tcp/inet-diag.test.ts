@@ -59,11 +59,44 @@ for (const { name, actual, expected } of [
       '0a060000ffffffffabcd005000000000000000000000000000000001' +
       '00000000000000000000ffff7f000001030000008877665544332211',
   },
+  ...[
+    { scoped: ['%3', '%3'] },
+    { scoped: ['%3', ''] },
+    { scoped: ['', '%3'], interface: 0 },
+    { scoped: ['', '%3'], interface: 3 },
+    { scoped: ['', ''], interface: 3 },
+  ].map(({ scoped: [local, remote], ...given }) => ({
+    name: `one socket of a link: ${local || '-'}, ${remote || '-'}, ${given.interface ?? '-'}`,
+    actual: diag.encodeGet({
+      family: AF_INET6,
+      local: { address: `fe80::1${local}`, port: 1 },
+      remote: { address: `fe80::2${remote}`, port: 2 },
+      sequence: 9,
+      ...given,
+    }),
+    expected:
+      '48000000140001000900000000000000' +
+      '0a060000ffffffff00010002fe800000000000000000000000000001' +
+      'fe80000000000000000000000000000203000000ffffffffffffffff',
+  })),
 ]) {
   test(`encodes ${name}`, (t) => {
     t.is(hexOf(actual), expected);
   });
 }
+
+test('refuses two interfaces for one socket, and an interface by its name', (t) => {
+  const link = (scope: string) => ({ address: `fe80::1${scope}`, port: 1 });
+  const get = (local: string, remote: string, more?: { interface: number }) =>
+    diag.encodeGet({
+      ...{ family: AF_INET6, sequence: 1, local: link(local), remote: link(remote) },
+      ...more,
+    });
+  const message = 'a socket is bound to one interface, not to 3 and 4';
+  t.throws(() => get('%3', '%4'), { instanceOf: TypeError, message });
+  t.throws(() => get('%4', '%4', { interface: 3 }), { message });
+  t.throws(() => get('%lo', ''), { message: 'not an IPv6 address: fe80::1%lo' });
+});
 
 test('refuses an address of the other family', (t) => {
   const local = { address: '127.0.0.1', port: 1 };
