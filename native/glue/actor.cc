@@ -232,13 +232,15 @@ Napi::Value Actor::Cancel(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(env_, told);
 }
 
-void Actor::StopMethod(const Napi::CallbackInfo&) {
-  if (thread_ == nullptr) return;
+Napi::Value Actor::StopMethod(const Napi::CallbackInfo&) {
+  if (thread_ == nullptr) return Napi::Boolean::New(env_, true);
+  if (!thread_->Quit()) return Napi::Boolean::New(env_, false);
   thread_->Stop();
   Napi::HandleScope scope(env_);
   napi_value thrown = Deliver(env_);
   Close();
   if (thrown != nullptr) ThrowAgain(env_, thrown);
+  return Napi::Boolean::New(env_, true);
 }
 
 void Actor::OnDone(napi_env env, napi_value, void* context, void*) {

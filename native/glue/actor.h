@@ -15,7 +15,9 @@ namespace closewait::glue {
 //   start(name: string, netns: number): number   0 or -errno
 //   handle: number
 //   cancel(id): boolean                           false: not now, try again
-//   stop(): void                                  calls done for what was still out, then joins
+//   stop(): boolean                               calls done for what was still out, then joins;
+//   false: not
+//                                                 now, try again
 //
 // submit(handle: number, id, call, ...arguments): boolean       false: the actor has stopped
 //
@@ -36,7 +38,7 @@ class Actor final : public Napi::ObjectWrap<Actor> {
   Napi::Value Start(const Napi::CallbackInfo& info);
   static napi_value Submit(napi_env env, napi_callback_info info);
   Napi::Value Cancel(const Napi::CallbackInfo& info);
-  void StopMethod(const Napi::CallbackInfo& info);
+  Napi::Value StopMethod(const Napi::CallbackInfo& info);
 
   void Hold();
   void Let();

@@ -1,6 +1,5 @@
 #include "throw.h"
 
-#include <cmath>
 #include <cstdio>
 
 namespace closewait::glue {
@@ -31,13 +30,9 @@ const char* TypeName(napi_valuetype type) {
 void Describe(napi_env env, napi_value value, char* text, size_t size) {
   napi_valuetype type = napi_undefined;
   napi_typeof(env, value, &type);
-  double number = 0;
-  if (type == napi_number && napi_get_value_double(env, value, &number) == napi_ok) {
-    if (std::isnan(number)) {
-      snprintf(text, size, "NaN");
-    } else {
-      snprintf(text, size, "%.17g", number);
-    }
+  napi_value number = nullptr;
+  if (type == napi_number && napi_coerce_to_string(env, value, &number) == napi_ok &&
+      napi_get_value_string_utf8(env, number, text, size, nullptr) == napi_ok) {
     return;
   }
   bool is_bytes = false;

@@ -75,28 +75,27 @@ void Actor::TakeDone(std::vector<Job*>& taken) {
   taken.swap(done_);
 }
 
+bool Actor::Quit() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!running_) return true;
+  stopping_ = true;
+  for (Job* job : queue_) {
+    job->call.result = -ECANCELED;
+    done_.push_back(job);
+  }
+  queue_.clear();
+  bool told = true;
+  if (current_ != nullptr) {
+    current_->call.cancelled = 1;
+    told = Interrupt(tid_);
+  }
+  Rouse(lock);
+  return told;
+}
+
 void Actor::Stop() {
-  bool interrupted = true;
-  {
-    std::unique_lock<std::mutex> lock(mutex_);
-    if (!running_) return;
-    stopping_ = true;
-    for (Job* job : queue_) {
-      job->call.result = -ECANCELED;
-      done_.push_back(job);
-    }
-    queue_.clear();
-    if (current_ != nullptr) {
-      current_->call.cancelled = 1;
-      interrupted = Interrupt(tid_);
-    }
-    Rouse(lock);
-  }
-  while (!interrupted) {
-    usleep(kRetryUs);
-    std::lock_guard<std::mutex> lock(mutex_);
-    interrupted = current_ == nullptr || Interrupt(tid_);
-  }
+  while (!Quit()) usleep(kRetryUs);
+  if (!running_) return;
   pthread_join(thread_, nullptr);
   std::lock_guard<std::mutex> lock(mutex_);
   running_ = false;

@@ -46,7 +46,10 @@ class Actor {
   // first.
   void TakeDone(std::vector<Job*>& taken);
 
-  // Cancels every job and joins the thread. Idempotent.
+  // Cancels every job. False where the thread could not be interrupted now: then to be tried again.
+  bool Quit();
+
+  // Quits, however long that takes, and joins the thread. Idempotent.
   void Stop();
 
  private:

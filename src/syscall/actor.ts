@@ -1,4 +1,5 @@
 import { addAbortListener } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { argumentError, checkDescriptor, checkObject } from './argument.js';
 import { bpf_iter_create } from './bpf.js';
 import {
@@ -262,7 +263,7 @@ class ActorThread implements AsyncDisposable {
    */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#thread.stop();
+    while (!this.#thread.stop()) await sleep(RETRY_MS);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

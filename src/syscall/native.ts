@@ -146,7 +146,7 @@ export interface NativeActor {
   readonly handle: number;
   start(name: string, netns: number): Result;
   cancel(id: number): boolean;
-  stop(): void;
+  stop(): boolean;
 }
 
 export interface Native extends NativeCalls {

@@ -4,7 +4,7 @@ import { runScript } from '../fixture/script.js';
 
 /** `under(options)` makes a call and resolves when it blocks; `room` is a command after which signals can be queued again. */
 const HEAD = `
-  import { spawn, spawnSync } from 'node:child_process';
+  import { spawnSync } from 'node:child_process';
   import { readFileSync } from 'node:fs';
   const [from] = sys.pipe2();
   const actor = await sys.Actor.start();
@@ -111,7 +111,7 @@ test('stop() waits for room where there is none', (t) => {
     `${HEAD}
      process.on('SIGSTKFLT', () => {});
      const { call } = await under({});
-     spawn('sh', ['-c', 'sleep 0.1; exec "$@"', 'sh', ...room]);
+     setTimeout(() => spawnSync(room[0], room.slice(1)), 50);
      await actor.stop();
      process.stdout.write(await call);`,
     [],

@@ -113,7 +113,8 @@ for (const [name, call] of Object.entries(byName)) {
   }
   for (const number of [1.5, 2 ** 31, -(2 ** 31) - 1, Number.NaN, Number.POSITIVE_INFINITY]) {
     test(`${name}: ${number} is no int`, (t) => {
-      t.throws(() => call(number as never), { instanceOf: RangeError, message: /^\w+: / });
+      const { message } = t.throws(() => call(number as never), { instanceOf: RangeError });
+      t.true(message.endsWith(`, received ${number}`), message);
     });
   }
 }
