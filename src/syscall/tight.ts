@@ -6,7 +6,7 @@ import * as gate from './gate.js';
 import { native } from './native.js';
 import { pageInUse } from './page.js';
 
-/** From more bytes on, a copy takes longer than handing over their array does. */
+/** Enough for the loops it is for: a copy of many bytes would take longer than handing over their array does. */
 const COPIED = 32;
 
 // The array's own: `length` may be anything on a class of somebody's.
