@@ -194,6 +194,7 @@ function settle(pending: Pending<unknown[], unknown>, result: number, actor: str
   }
 }
 
+/** Between two tries to send a signal that found no room; the addon says whether the last one did. */
 const RETRY_MS = 1;
 
 /** The calls that are out, by their places. (A Map that is empty between two calls would be made anew each time.) */
@@ -258,7 +259,8 @@ class ActorThread implements AsyncDisposable {
   }
 
   /**
-   * Ends every call of the actor with AbortError and its thread. Idempotent. A program that the thread had spawned dies
+   * Ends every call of the actor with AbortError and its thread; where no signal can be sent to a blocked one, when there is room
+   * for it. Idempotent. A program that the thread had spawned dies
    * with it.
    */
   async stop(): Promise<void> {

@@ -117,6 +117,7 @@ test('a process without an event loop, none at all, and what is no process', asy
       message: /^not a process id/,
     });
   }
+  t.throws(() => epollInterestOf('1' as never), { instanceOf: TypeError });
 });
 
 test('read while instances come and go', async (t) => {

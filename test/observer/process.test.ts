@@ -87,7 +87,9 @@ for (const pid of [0, -1, 1.5, Number.NaN]) {
     t.throws(() => holdersOf([1], { pids: [pid] }), expected);
   });
 }
-
+test('refused as a process id: text', (t) => {
+  t.throws(() => socketsOf('1' as never), { instanceOf: TypeError });
+});
 test('scans while processes come and go', async (t) => {
   const inode = inodeOf(socket(t));
   const ends = Array.from({ length: 60 }, () =>

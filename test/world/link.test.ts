@@ -258,6 +258,7 @@ linked('what can match nothing is refused', async (t, { link }) => {
     t.throws(() => link.drop(match as Match), { instanceOf: error }, does);
   for (const ms of [-1, Number.NaN, 2 ** 31])
     t.throws(() => link.delay({}, ms), { instanceOf: RangeError });
+  t.throws(() => link.delay({}, '1' as never), { instanceOf: TypeError });
   for (const from of ['peer', 'toString'] as unknown as 'client'[])
     t.throws(() => link.pause(from), { instanceOf: RangeError });
 });
