@@ -53,6 +53,8 @@ function connectTo(owned: sys.Descriptors, listener: { fd: number } & sys.Socket
 function liveAndDie(owned: sys.Descriptors, listener: { fd: number } & sys.SocketAddress): number {
   const { client, server } = connectTo(owned, listener);
   const { port } = sys.getsockname(client);
+  // Its FIN is acknowledged at once: what a delayed ACK's timer does may be missing (LIMITATIONS).
+  sys.setsockopt(server, sys.IPPROTO_TCP, sys.TCP_QUICKACK, 1);
   owned.close(client);
   sys.read(server, new Uint8Array(1));
   sys.shutdown(server, sys.SHUT_WR);
@@ -67,6 +69,7 @@ const BY_CALL: ReadonlySet<string> = new Set(['SYN_SENT', 'FIN_WAIT1', 'LAST_ACK
 /** The transitions of liveAndDie: five at each end. */
 const LIFE = 10;
 
+/** Without the segments that the kernel sends again by itself where loopback stands still for 200 ms. */
 const transitions = (events: readonly TraceEvent[]) =>
   events.flatMap((event) => (event.kind === 'state' ? [event] : []));
 
@@ -98,12 +101,13 @@ for (const family of families) {
       const after = sys.clock_gettime(sys.CLOCK_MONOTONIC);
       await Promise.all([bpf.flush(), perf.flush()]);
 
-      t.deepEqual(bpf.events.map(essence), perf.events.map(essence));
-      for (const [i, { tNs }] of bpf.events.entries()) {
-        t.true(tNs >= before && tNs <= after);
-        const other = perf.events[i]?.tNs ?? 0n;
-        t.true(other >= before && other <= after);
-        t.true(tNs >= (bpf.events[i - 1]?.tNs ?? 0n), 'in order');
+      t.deepEqual(transitions(bpf.events).map(essence), transitions(perf.events).map(essence));
+      for (const { events } of [bpf, perf]) {
+        t.true(events.every(({ tNs }) => tNs >= before && tNs <= after));
+        t.true(
+          events.every(({ tNs }, i) => tNs >= (events[i - 1]?.tNs ?? 0n)),
+          'in order',
+        );
       }
       const ofServer = ({ socket }: { socket?: bigint } & object, events: readonly TraceEvent[]) =>
         transitions(events).some((e) => e.socket === socket && e.oldState === 'LISTEN');
@@ -143,12 +147,12 @@ for (const via of ways) {
     owned.close(server);
     awaitLoopback(() => tcpState(client) === 'CLOSE');
     await observer.flush();
-    const sent = observer.events.filter((event) => event.kind === 'send-reset');
-    const received = observer.events.filter((event) => event.kind === 'receive-reset');
-    t.deepEqual(
-      sent.map(({ reason, remote }) => [reason, remote.port]),
-      [['TCP_ABORT_ON_CLOSE', port]],
+    // Not that of no socket, to a segment sent again.
+    const sent = observer.events.flatMap((e) =>
+      e.kind === 'send-reset' && e.socket !== 0n ? [[e.reason, e.remote.port]] : [],
     );
+    const received = observer.events.filter((event) => event.kind === 'receive-reset');
+    t.deepEqual(sent, [['TCP_ABORT_ON_CLOSE', port]]);
     t.deepEqual(
       received.map(({ local, remote }) => [local.port, remote.port]),
       [[port, listener.port]],
@@ -175,11 +179,11 @@ for (const via of ways) {
     const { client, server } = connectTo(owned, listener);
     sendAgain({ client, server });
     const event = await until(
-      () => seen.find(({ kind }) => kind === 'retransmit'),
+      () => seen.find((e) => e.kind === 'retransmit' && e.state === 'ESTABLISHED'),
       () =>
         `${seen.map(({ kind }) => kind)}, lost ${observer.lost}, sent again ${tcpInfo(client).totalRetrans}`,
     );
-    t.is(event.kind === 'retransmit' && event.state, 'ESTABLISHED');
+    t.is(event.kind !== 'enter' && event.kind !== 'exit' && event.remote.port, listener.port);
     t.deepEqual(observer.events, [], 'a listener gets all there is');
   });
 
@@ -218,7 +222,7 @@ for (const via of ways) {
     // Without a turn of the event loop nobody reads the ring.
     for (let i = 0; i < 50; i++) liveAndDie(owned, listener);
     await Promise.all([whole.flush(), tiny.flush()]);
-    t.is(whole.events.length, 50 * LIFE);
+    t.is(transitions(whole.events).length, 50 * LIFE);
     t.true(tiny.lost > 0);
     t.true(tiny.events.length > 0);
     // By perf each CPU has a ring of its own, and fills it by itself.
@@ -270,10 +274,11 @@ for (const via of ways) {
     await Promise.all([observer.stop(), observer.stop()]);
     await observer.stop();
     await observer.flush();
-    t.is(observer.events.length, LIFE);
+    const { events } = observer;
+    t.is(transitions(events).length, LIFE);
     await gone();
     liveAndDie(owned, listener);
-    t.is(observer.events.length, LIFE);
+    t.is(observer.events.length, events.length);
   });
 }
 
