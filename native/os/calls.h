@@ -142,7 +142,7 @@ inline constexpr CallSpec kCalls[] = {
     {"inet_pton", 0, {{kInt, "family"}, {kString, "text"}, {kOut, "address", 16}}, false, false, PresentationToNetwork},
     {"inet_ntop", 0, {{kInt, "family"}, {kIn, "address", 4}, {kOut, "text", INET6_ADDRSTRLEN}}, false, false, NetworkToPresentation},
     {"sequence", 0, {{kIn, "steps"}, {kInOut, "bytes"}, {kOut, "results"}, {kOut, "stamps"}}, false, false, Sequence},
-    Opens({"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 3 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn}, ForgetProgram),
+    Opens({"spawn", 0, {{kString, "path"}, {kString, "argv"}, {kString, "envp"}, {kIn, "stdio", 4 * sizeof(int)}, {kUnsigned, "flags"}, {kOut, "child", 3 * sizeof(int)}}, false, false, Spawn}, ForgetProgram),
 };
 // clang-format on
 

@@ -54,11 +54,25 @@ struct Plan {
   char** argv;
   char** envp;
   const int* stdio;
+  int latch;
   unsigned flags;
   pid_t parent;
   char uid_map[32];
   char gid_map[32];
 };
+
+// The number was free when the pipe took it: it is nothing the caller has open.
+int UnlessTaken(int fd, const int* report) { return fd == report[0] || fd == report[1] ? -1 : fd; }
+
+// Before descriptors are placed: the latch may be one of those that are replaced.
+bool PassLatch(int latch) {
+  int pid = getpid();
+  if (write(latch, &pid, sizeof(pid)) != sizeof(pid)) return false;
+  char go;
+  ssize_t length = read(latch, &go, sizeof(go));
+  if (length == 0) errno = ECANCELED;
+  return length > 0;
+}
 
 bool MapUser(const Plan& plan) {
   return (WriteFile("/proc/self/setgroups", "deny") || errno == ENOENT) &&
@@ -72,9 +86,7 @@ bool PlaceDescriptors(const int* stdio, const int* report, int& step) {
   step = kLift;
   int lifted[3];
   for (int i = 0; i < 3; i++) {
-    // The number was free when the pipe took it: it is nothing the caller has open.
-    bool taken = stdio[i] == report[0] || stdio[i] == report[1];
-    lifted[i] = fcntl(taken ? -1 : stdio[i], F_DUPFD_CLOEXEC, kAboveStandard);
+    lifted[i] = fcntl(UnlessTaken(stdio[i], report), F_DUPFD_CLOEXEC, kAboveStandard);
     if (lifted[i] < 0) return false;
   }
   step = kPlace;
@@ -95,17 +107,20 @@ void ResetSignals() {
 }
 
 [[noreturn]] void Child(const Plan& plan, const int* report) {
-  int step = kUserMap;
+  int step = kLatch;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   // The parent may have died before the line above. A new user namespace does not hide its pid; in
   // another pid namespace a parent is 0, and only an end of what it is read from tells.
   pid_t parent = getppid();
   if (parent != 0 && parent != plan.parent) _exit(127);
-  if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
-      PlaceDescriptors(plan.stdio, report, step)) {
-    step = kExec;
-    ResetSignals();
-    execve(plan.path, plan.argv, plan.envp);
+  if (plan.latch < 0 || PassLatch(UnlessTaken(plan.latch, report))) {
+    step = kUserMap;
+    if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
+        PlaceDescriptors(plan.stdio, report, step)) {
+      step = kExec;
+      ResetSignals();
+      execve(plan.path, plan.argv, plan.envp);
+    }
   }
   Failure failure = {step, errno};
   if (write(report[1], &failure, sizeof(failure)) < 0) _exit(126);
@@ -148,6 +163,7 @@ long Spawn(Call& call) {
   plan.argv = argv.data();
   plan.envp = envp.data();
   plan.stdio = reinterpret_cast<const int*>(call.args[3]);
+  plan.latch = plan.stdio[3];
   plan.flags = static_cast<unsigned>(call.args[4]);
   if ((plan.flags & ~(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID)) != 0) return -EINVAL;
   plan.parent = getpid();
@@ -173,13 +189,18 @@ long Spawn(Call& call) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   close(report[1]);
 
-  Failure failure = {};
   if (pid > 0) {
+    Failure failure = {};
     // The pipe closes at exec; until then the child holds its other end.
-    ssize_t length;
-    do length = read(report[0], &failure, sizeof(failure));
-    while (length < 0 && errno == EINTR);
-    if (length == sizeof(failure)) {
+    const long end[6] = {report[0], reinterpret_cast<long>(&failure), sizeof(failure)};
+    long length;
+    do length = Invoke(&call.cancelled, SYS_read, end);
+    while (length == -EINTR && call.cancelled == 0);
+    if (length < 0) {
+      failure = {kLatch, static_cast<int>(-length)};
+      kill(static_cast<pid_t>(pid), SIGKILL);
+    }
+    if (length != 0) {
       siginfo_t info;
       while (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED) != 0 && errno == EINTR) {
       }

@@ -9,14 +9,19 @@ namespace closewait::os {
 // that the program inherits that thread's namespaces.
 //
 // argv and envp are NUL-terminated strings laid end to end; a lone NUL stands for none. stdio holds
-// the three descriptors that become 0, 1 and 2. flags may hold CLONE_NEWUSER, in which the caller's
-// user and group become 0, CLONE_NEWNET and CLONE_NEWPID. The program gets SIGKILL when the calling
-// thread ends (PR_SET_PDEATHSIG), an empty signal mask and default signal actions.
+// the three descriptors that become 0, 1 and 2, and the latch or -1. flags may hold CLONE_NEWUSER,
+// in which the caller's user and group become 0, CLONE_NEWNET and CLONE_NEWPID. The program gets
+// SIGKILL when the calling thread ends (PR_SET_PDEATHSIG), an empty signal mask and default signal
+// actions.
+//
+// The latch is a blocking descriptor that reads and writes: the child writes its pid there (an int,
+// as it sees it itself) and goes on when it has read a byte. Where there is none to come, the call
+// ends with ECANCELED; while it waits it can be cancelled, which ends the child.
 //
 // Returns the pid and stores {pid, pidfd, 0} in child; or -errno and stores the step that failed
 // (a SpawnStep) in child[2].
 long Spawn(Call& call);
 
-enum SpawnStep : int { kClone, kPipe, kUserMap, kLift, kPlace, kSeal, kExec };
+enum SpawnStep : int { kClone, kPipe, kLatch, kUserMap, kLift, kPlace, kSeal, kExec };
 
 }  // namespace closewait::os

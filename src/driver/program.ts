@@ -21,6 +21,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A pid namespace of its own: all that it starts ends with it. */
   readonly newPid?: boolean;
+  /** Is told the pid before the process becomes the program, which it does when this has resolved. */
+  readonly onProcess?: (pid: number) => Promise<void>;
   /** Gets what goes to standard output, which is then not kept in `events`: for a program that is not read by people. */
   readonly onOutput?: (text: string) => void;
 }
@@ -80,7 +82,7 @@ export class Program implements AsyncDisposable {
   /** Starts a program on a host. Throws SyscallError, from execve if the program cannot be run. */
   static async start(
     host: Host,
-    { name, path, argv, env, newPid = false, onOutput }: ProgramOptions,
+    { name, path, argv, env, newPid = false, onProcess, onOutput }: ProgramOptions,
   ): Promise<Program> {
     const actor = await host.actor(name);
     using fds = new sys.Descriptors();
@@ -93,7 +95,10 @@ export class Program implements AsyncDisposable {
       const [output, stdout] = pipe();
       const [error, stderr] = pipe();
       const stdio: [number, number, number] = [stdin, stdout, stderr];
-      const child = await actor.spawn(path, { argv, stdio, newPid, ...(env && { env }) });
+      const options = { argv, stdio, newPid, ...(env && { env }) };
+      const spawn = (latch: object): Promise<sys.Spawned> =>
+        actor.spawn(path, { ...options, ...latch });
+      const child = await (onProcess ? hold(spawn, onProcess) : spawn({}));
       for (const fd of [input, output, error]) fds.release(fd);
       return new Program(name, actor, child, [input, output, error], onOutput);
     } catch (error) {
@@ -210,6 +215,32 @@ export class Program implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
   }
+}
+
+/** Starts a program, and keeps it from running before who is told its pid is ready for it. */
+async function hold(
+  spawn: (latch: { readonly latch: number }) => Promise<sys.Spawned>,
+  onProcess: (pid: number) => Promise<void>,
+): Promise<sys.Spawned> {
+  using fds = new sys.Descriptors();
+  const [outside, latch] = sys.socketpair(sys.AF_UNIX, sys.SOCK_STREAM | sys.SOCK_CLOEXEC);
+  fds.own(latch);
+  const keeper = new Socket({ fd: outside });
+  const child = spawn({ latch });
+  try {
+    await Promise.race([once(keeper, 'readable'), child]);
+    const pid: Buffer = keeper.read(4);
+    await onProcess(pid.readInt32LE());
+    sys.write(outside, 'g');
+  } catch (error) {
+    // It holds a copy of this end as well.
+    sys.shutdown(outside, sys.SHUT_RDWR);
+    await child.catch(() => {});
+    throw error;
+  } finally {
+    keeper.destroy();
+  }
+  return await child;
 }
 
 function listen(fd: number, heard: (text: string) => void): Socket {

@@ -47,13 +47,19 @@ class Acting {
     this.#unlessKilled();
     const name = this.#end;
     const argv = [`closewait-${name}`, cli, name, ...args];
-    const starting = Program.start(this.#host, { name, path: process.execPath, argv });
+    const starting = Program.start(this.#host, {
+      ...{ name, path: process.execPath, argv },
+      // Its first calls are followed, too, however late it is when they can be.
+      onProcess: async (pid) => {
+        this.#unlessKilled();
+        await this.onStart(pid, name);
+      },
+    });
     this.#started.push(starting);
     this.process = await starting;
     // While it was being spawned there was nothing to send a signal to.
     if (this.#killed) this.process.signal(sys.SIGKILL);
     this.#unlessKilled();
-    await this.onStart(this.process.pid, name);
     return this.process;
   }
 

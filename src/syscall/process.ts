@@ -145,6 +145,13 @@ export interface SpawnOptions {
   readonly newNet?: boolean;
   /** A pid namespace of its own, in which it is the first process: with it all end that came of it. */
   readonly newPid?: boolean;
+  /**
+   * A blocking end of a socketpair: before it is the program, the process writes its pid there (4 bytes, as it sees it itself)
+   * and waits for a byte. It ends (ECANCELED) where it reads the end instead; that takes shutdown(2), since it has a copy of
+   * each descriptor. Meanwhile the call waits: it is another thread that answers, or what was written before. It stays the
+   * caller's.
+   */
+  readonly latch?: number;
 }
 
 /** A started program. */
@@ -155,7 +162,9 @@ export interface Spawned {
 }
 
 // SpawnStep in native/os/spawn.h.
-const STEPS = ['clone', 'pipe2', 'write(uid_map)', 'fcntl', 'dup2', 'close_range', 'execve'];
+const STEPS = [
+  ...['clone', 'pipe2', 'read(latch)', 'write(uid_map)', 'fcntl', 'dup2', 'close_range', 'execve'],
+];
 
 const block = (strings: readonly Uint8Array[]): Uint8Array =>
   strings.length === 0 ? new Uint8Array(1) : Buffer.concat(strings);
@@ -176,14 +185,16 @@ function encodeEnvironment(env: NonNullable<SpawnOptions['env']>): Uint8Array {
   );
 }
 
-function encodeStdio(stdio: readonly number[]): Int32Array {
+function encodeDescriptors(stdio: readonly number[], latch: number | undefined): Int32Array {
   if (!Array.isArray(stdio) || stdio.length !== 3) {
     throw argumentError('spawn: stdio', 'an array of three descriptors', stdio);
   }
-  return Int32Array.from(stdio, (fd, i) => {
+  if (latch !== undefined) checkDescriptor('spawn: latch', latch);
+  const standard = Array.from(stdio, (fd, i) => {
     checkDescriptor(`spawn: stdio[${i}]`, fd);
     return fd;
   });
+  return Int32Array.of(...standard, latch ?? -1);
 }
 
 /**
@@ -197,12 +208,12 @@ export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
   enter: (invoke, room, path, options) => {
     checkObject('spawn: options', '{argv: string[]}', options);
     const { argv, env = process.env, stdio = [0, 1, 2] } = options;
-    const { newUser, newNet, newPid } = options;
+    const { newUser, newNet, newPid, latch } = options;
     return invoke(
       encodePath(path),
       encodeArguments(argv),
       encodeEnvironment(env),
-      encodeStdio(stdio),
+      encodeDescriptors(stdio, latch),
       (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0) + (newPid ? CLONE_NEWPID : 0),
       room,
     );

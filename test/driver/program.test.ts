@@ -47,6 +47,34 @@ test('what it prints is kept apart and in order, with when; what it is told too'
   t.deepEqual(await program.exited, { pid: program.pid, code: sys.CLD_EXITED, status: 0 });
 });
 
+test('who is told its pid is waited for, and it is no program meanwhile', async (t) => {
+  await using world = await World.open('host');
+  const isItself = (pid: number): boolean =>
+    readlinkSync(`/proc/${pid}/exe`) === readlinkSync('/proc/self/exe');
+  let told: [pid: number, isItself: boolean] | undefined;
+  const options = { name: 'script', path: '/bin/sh', argv: ['sh', '-c', 'echo $$'] };
+  const program = await Program.start(world, {
+    ...options,
+    onProcess: async (pid) => {
+      await new Promise(setImmediate);
+      told = [pid, isItself(pid)];
+    },
+  });
+  await program.exited;
+  t.deepEqual(told, [program.pid, true]);
+  t.is(program.printed(), `${program.pid}\n`);
+  await program.stop();
+
+  const failing = Program.start(world, {
+    ...options,
+    onProcess: () => Promise.reject(new Error('not today')),
+  });
+  await t.throwsAsync(failing, { message: 'not today' });
+  t.throws(() => sys.waitid(sys.P_ALL, 0, sys.WEXITED | sys.WNOHANG), { code: 'ECHILD' });
+  const missing = Program.start(world, { ...options, path: '/no such', onProcess: async () => {} });
+  t.is((await t.throwsAsync<sys.SyscallError>(missing, { code: 'ENOENT' })).syscall, 'execve');
+});
+
 test('of very much that it prints the last is kept, and how much there was', async (t) => {
   const program = await shell(t, `head -c 3000000 /dev/zero | tr '\\0' x; echo end`);
   await program.exited;

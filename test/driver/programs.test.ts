@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import { castPrograms } from '../../src/driver/programs.js';
 import type { Cast } from '../../src/driver/role.js';
@@ -11,6 +12,9 @@ async function cast(t: ExecutionContext, signal?: AbortSignal): Promise<Cast> {
   return await castPrograms({ client: world, server: world }, { signal });
 }
 
+const nameOf = (pid: number): string | undefined =>
+  readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0];
+
 test('ended while a program is being spawned: it is waited for, and nothing is left', async (t) => {
   const actors = await cast(t);
   const told: number[] = [];
@@ -21,6 +25,23 @@ test('ended while a program is being spawned: it is waited for, and nothing is l
   await actors[Symbol.asyncDispose]();
   await listening;
   t.deepEqual(told, [], 'nobody is told of a program that is over');
+});
+
+test('who is told of a program sees its first call: it is none before', async (t) => {
+  await using actors = await cast(t);
+  const before: string[] = [];
+  actors.onStart = async (pid, end) => {
+    await new Promise(setImmediate);
+    before.push(`${end} ${nameOf(pid)}`);
+  };
+  const address = await actors.server.listen();
+  await actors.client.connect(address);
+  t.deepEqual(
+    before,
+    ['server', 'client'].map((end) => `${end} ${nameOf(process.pid)}`),
+  );
+  t.is(nameOf(actors.server.pid ?? 0), 'closewait-server');
+  t.is(nameOf(actors.client.pid ?? 0), 'closewait-client');
 });
 
 test('a program that is asked for after the end is not started', async (t) => {

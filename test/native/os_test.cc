@@ -371,7 +371,7 @@ void SequencesMakeTheirSteps(long rounds) {
 
 void SpawnsAndSeesTheEnd(long rounds) {
   Owner owner;
-  const int stdio[3] = {0, 1, 2};
+  const int stdio[4] = {0, 1, 2, -1};
   char argv[] = "true\0";
   char nothing[] = "";
   for (long i = 0; i < rounds; i++) {
