@@ -35,6 +35,7 @@ const modules: Record<string, readonly string[] | string> = {
   'driver/libuv-agent.ts': 'orders of the process that started it',
   'driver/libuv-program.ts': 'whatever is not a report ends the program: see libuv.test.ts',
   'driver/processes.ts': 'numbers of the kernel, behind a name that is passed over',
+  'driver/program.ts': 'four bytes of a process that is still a copy of this one',
   'driver/programs.ts': 'a number of the kernel',
   'driver/server.ts': 'a source of this package',
   'driver/teardown-cost.ts': 'a word of the kernel, taken as it is',

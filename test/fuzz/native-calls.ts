@@ -56,7 +56,7 @@ export const calls: Readonly<Record<string, readonly Kind[]>> = {
   inet_pton: ['number', 'text', 'bytes'],
   inet_ntop: ['number', 'bytes', 'bytes'],
   sequence: ['steps', 'bytes', 'bytes', 'bytes'],
-  spawn: ['program', 'text', 'environment', 'bytes', 'number', 'bytes'],
+  spawn: ['program', 'text', 'environment', 'descriptors', 'number', 'bytes'],
 };
 
 /** Whether a call is left out: it would do what nobody can take back, or what LIMITATIONS leaves to the caller. */

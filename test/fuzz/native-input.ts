@@ -132,6 +132,15 @@ export class Input {
     return this.byte() === 255 ? this.path() : Uint8Array.from(Buffer.from(`${path}\0`));
   }
 
+  /** Three descriptors, and no latch: nobody would let a process on that waits there. */
+  descriptors(): unknown {
+    return this.bytes((length) => {
+      const numbers = new Uint8Array(length);
+      numbers.set(this.#take(length));
+      return numbers.fill(0xff, 12, 16);
+    });
+  }
+
   /** Nothing is made, cut or written. */
   openFlags(): unknown {
     const harmless = sys.O_DIRECTORY | sys.O_PATH;
