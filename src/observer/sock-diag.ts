@@ -14,8 +14,8 @@ import {
   checkIterable,
   mustBe,
 } from '../tcp/argument.js';
-import { encodeDump, encodeGet } from '../tcp/inet-diag.js';
-import { NetlinkCursor, NLMSG_ERROR } from '../tcp/netlink.js';
+import { encodeDump, encodeGet, type SocketRequest } from '../tcp/inet-diag.js';
+import { NetlinkCursor, NLMSG_DONE, NLMSG_ERROR } from '../tcp/netlink.js';
 import { type SocketRow, SocketTable } from '../tcp/socket-table.js';
 import { SocketExtract } from '../tcp/socket-view.js';
 import { stateMask, type TcpStateName, tcpStates } from '../tcp/states.js';
@@ -45,6 +45,13 @@ export interface FindOptions {
   /** Index of the interface it is bound to; the scope of a link-local address (`fe80::1%2`), as getsockname() tells it, says so, too. */
   readonly interface?: number;
 }
+
+/**
+ * How often a connection is asked for before there is none. The kernel looks without a lock: while a timewait stub takes a
+ * socket's place it may find neither, or the socket, which is in CLOSE by then. Who asks again finds the stub
+ * (inet_twsk_hashdance_schedule() of net/ipv4/inet_timewait_sock.c).
+ */
+const ASKS = 3;
 
 /** Room for one socket with everything that may be asked for. */
 const ANSWER = 4096;
@@ -131,21 +138,33 @@ export class SockDiag implements Disposable {
     checkEndpoint('local', local);
     const { info = false, ...which } =
       options === undefined ? NO_OPTIONS : checkedFields('options', options, FIND_OPTIONS);
-    const family = local.address.includes(':') ? AF_INET6 : AF_INET;
-    const sequence = ++this.#sequence;
-    const extensions = { info };
-    named(send, this.#fd, encodeGet({ family, local, remote, sequence, extensions, ...which }));
-    const bytes = Buffer.allocUnsafeSlow(ANSWER);
-    const answer = bytes.subarray(0, named(recv, this.#fd, bytes));
-    const cursor = new NetlinkCursor(answer);
-    if (!cursor.next()) throw new Error(`sock_diag: ${cursor.malformed ?? 'an empty answer'}`);
-    if (cursor.type === NLMSG_ERROR) {
-      const errno = cursor.errno();
-      if (errno === ENOENT || errno === ESTALE) return undefined;
-      throw new SyscallError('sock_diag', -errno, local);
+    const family: Family = local.address.includes(':') ? AF_INET6 : AF_INET;
+    const wanted = { family, local, remote, extensions: { info }, ...which };
+    for (let asked = 1; ; asked++) {
+      const row = this.#ask(wanted);
+      if (row !== undefined || asked === ASKS) return row;
     }
-    const row = new SocketTable([answer], { dumps: 0 }).at(0);
-    return row?.remote.port === remote.port ? row : undefined;
+  }
+
+  #ask(wanted: Omit<SocketRequest, 'sequence'>): SocketRow | undefined {
+    const sequence = ++this.#sequence;
+    named(send, this.#fd, encodeGet({ ...wanted, sequence }));
+    const bytes = Buffer.allocUnsafeSlow(ANSWER);
+    for (;;) {
+      const answer = bytes.subarray(0, named(recv, this.#fd, bytes));
+      const cursor = new NetlinkCursor(answer);
+      if (!cursor.next()) throw new Error(`sock_diag: ${cursor.malformed ?? 'an empty answer'}`);
+      // What is left of a dump that nobody took to its end.
+      if (cursor.sequence !== sequence) continue;
+      if (cursor.type === NLMSG_ERROR) {
+        const errno = cursor.errno();
+        if (errno === ENOENT || errno === ESTALE) return undefined;
+        throw new SyscallError('sock_diag', -errno, wanted.local);
+      }
+      const row = new SocketTable([answer], { dumps: 0 }).at(0);
+      // Where there is no such connection, a listener answers.
+      return row?.state === 'LISTEN' || row?.state === 'CLOSE' ? undefined : row;
+    }
   }
 
   /** The chunks of an answer as they come, all in `reused` if given. Whoever takes them sees their end, and takes no more. */
@@ -160,7 +179,9 @@ export class SockDiag implements Disposable {
       first.next();
       // What is left of an answer that nobody took to its end.
       if (first.sequence !== sequence) continue;
-      if (first.type === NLMSG_ERROR) throw new SyscallError('sock_diag', -first.errno());
+      // The kernel may refuse a dump by ending it: where it has no tcp_diag (ENOENT), for one.
+      const refused = first.type === NLMSG_ERROR || first.type === NLMSG_DONE ? first.errno() : 0;
+      if (refused !== 0) throw new SyscallError('sock_diag', -refused);
       if (reused === undefined) block = block.subarray((length + 7) & ~7);
       yield chunk;
     }

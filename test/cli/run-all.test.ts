@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import ava from 'ava';
+import type { RunRecord } from '../../src/experiment/record.js';
 import { TracepointObserver } from '../../src/observer/tracepoint.js';
 import { catalogue } from '../../src/scenario/catalogue.js';
 import { driversOf } from '../../src/scenario/scenario.js';
@@ -89,9 +90,19 @@ runs(`run --fast: a line for each fast scenario, and how many came out how${why}
 
 runs(`run --json: records in the order of the catalogue, whatever ends first${why}`, (t) => {
   const { code, stdout } = closewait('run', '--fast', '--jobs', '3', '--json');
+  const records = JSON.parse(stdout) as RunRecord[];
+  const others = records.filter(({ ok }) => !ok);
+  t.deepEqual(
+    others.map(({ scenario, reason, checks }) => [
+      scenario,
+      reason,
+      checks.filter(({ ok }) => !ok),
+    ]),
+    [],
+  );
   t.is(code, 0);
   t.deepEqual(
-    JSON.parse(stdout).map(({ scenario }: { scenario: string }) => scenario),
+    records.map(({ scenario }) => scenario),
     names,
   );
 });
