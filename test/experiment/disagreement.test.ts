@@ -151,6 +151,22 @@ for (const { name, story } of [
     },
   },
   {
+    name: 'a reset that a processor was slow to send, and slow to take',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        { ...transition(499, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'send-reset' } as Sighting,
+        transition(500, 'server', 'ESTABLISHED', 'CLOSE'),
+        { ...transition(3e6, 'client', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
+        transition(3e6 + 1, 'client', 'ESTABLISHED', 'CLOSE'),
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        segment(250_000, { end: 'server', flags: 'R.', sequence: 5001, acknowledgment: 1006 }),
+      ],
+    },
+  },
+  {
     name: 'a connection that was over before the sampler knew of it',
     story: { samples: [], packets: life },
   },
@@ -278,6 +294,26 @@ for (const { name, story, expected } of [
     expected: [
       { kind: 'unexplained', end: 'client', values: { tracepoint: 'send-reset' } },
       { kind: 'unseen', end: 'client' },
+    ],
+  },
+  {
+    name: 'a reset that was taken before it was sent',
+    story: {
+      transitions: [
+        ...lifeTransitions.slice(0, 4),
+        { ...transition(600, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
+        transition(601, 'server', 'ESTABLISHED', 'CLOSE'),
+      ],
+      packets: [
+        ...life.slice(0, 5),
+        segment(2000, { end: 'client', flags: 'R.', sequence: 1006, acknowledgment: 5001 }),
+      ],
+    },
+    expected: [
+      {
+        ...{ kind: 'unexplained', end: 'server' },
+        values: { tracepoint: 'receive-reset' },
+      },
     ],
   },
   {
