@@ -5,6 +5,9 @@ import { hasIpv6 } from './interfaces.js';
 
 const DISABLE_IPV6 = 'net/ipv6/conf/all/disable_ipv6';
 const LONGEST_SETTING = 4096;
+// On a loaded machine a segment may be on its way for longer than the usual least retransmission timeout of 200 ms: over a
+// link, and over loopback too, when a processor is away before it has taken in what lies in its queue.
+const PATIENCE = ['net/ipv4/tcp_rto_min_us', '1000000'] as const;
 
 /**
  * A network namespace and the actors in it. It has no name in the file system: it dies with the last thread, process and
@@ -102,6 +105,19 @@ export class Namespace implements AsyncDisposable {
     // Read first: in a container /proc/sys may be there to read only.
     if ((await this.getSysctl(DISABLE_IPV6)) !== '0') await this.setSysctl(DISABLE_IPV6, '0');
     return true;
+  }
+
+  /**
+   * Lets TCP wait longer for an acknowledgment than a loaded machine takes: what is sent again although nothing was lost may draw
+   * a reset, which ends a TIME_WAIT. Where that cannot be said it waits 200 ms.
+   */
+  async bePatient(): Promise<void> {
+    try {
+      await this.setSysctl(...PATIENCE);
+    } catch (error) {
+      // There since Linux 6.11, and in some containers to be read only.
+      if (!(error instanceof sys.SyscallError)) throw error;
+    }
   }
 
   #start(name: string): Promise<sys.Actor> {

@@ -1,4 +1,3 @@
-import { SyscallError } from '../syscall/error.js';
 import type * as sys from '../syscall/sys.js';
 import { type Checks, checkBoolean, checkedFields, integer, oneOf } from '../tcp/argument.js';
 import type { VethEnd } from '../tcp/rtnetlink.js';
@@ -40,9 +39,6 @@ export class NetworkHost implements Host {
 const ETH0 = 'eth0';
 // Locally administered, so no vendor's; telling in a capture.
 const LINK_ADDRESSES = { client: '02:00:00:00:00:01', server: '02:00:00:00:00:02' } as const;
-
-// On a loaded machine a frame may be on a link for longer than the usual least retransmission timeout of 200 ms.
-const PATIENCE = ['net/ipv4/tcp_rto_min_us', '1000000'] as const;
 
 const MTU = 1500;
 const HEADERS = { 4: 40, 6: 60 } as const;
@@ -125,7 +121,7 @@ export class Network implements Place {
       }
       const middle = await Namespace.open();
       namespaces.push(middle);
-      await Promise.all([client, server].map(bePatient));
+      await Promise.all([client, server].map(({ namespace }) => namespace.bePatient()));
       await joinThrough(middle, client, server, wire);
       return new Network(client, server, await Link.open(middle), wire, namespaces);
     } catch (error) {
@@ -205,16 +201,6 @@ async function joinThrough(
     }
   });
   await attachAll(client, server, wire);
-}
-
-/** Lets a host's TCP wait longer for an acknowledgment than its link takes; where that cannot be said, it waits 200 ms. */
-async function bePatient(host: NetworkHost): Promise<void> {
-  try {
-    await host.setSysctl(...PATIENCE);
-  } catch (error) {
-    // There since Linux 6.11, and in some containers to be read only.
-    if (!(error instanceof SyscallError)) throw error;
-  }
 }
 
 /** Makes a host without a wire; `network` is the inode that names the network, by default its own. */

@@ -58,6 +58,7 @@ export class World implements Host, Place {
     try {
       const own = loopbackAddresses(namespace.inode);
       const addresses = (await namespace.enableIpv6()) ? own : { ...own, 6: undefined };
+      await namespace.bePatient();
       await namespace.during('world', async (actor) => {
         using interfaces = await Interfaces.open(actor);
         await interfaces.setUp('lo');

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import { SockDiag, snapshot } from '../../src/observer/sock-diag.js';
+import { tcpInfo } from '../../src/observer/tcp-info.js';
 import * as sys from '../../src/syscall/sys.js';
 import { privilege, World } from '../../src/world/world.js';
 import { HeldNamespaces, namespacesOf } from '../experiment/traces.js';
@@ -9,6 +10,7 @@ import { until } from '../fixture/until.js';
 import { noNamespace, testUnless } from './ability.js';
 
 const FIN_TIMEOUT = 'net/ipv4/tcp_fin_timeout';
+const RTO_MIN = 'net/ipv4/tcp_rto_min_us';
 const HOST = namespacesOf(process.pid)[0] ?? '';
 
 const inNamespaces = (title: string, run: (t: ExecutionContext) => Promise<void>): void =>
@@ -86,6 +88,23 @@ inNamespaces('a setting is written inside, and nowhere else', async (t) => {
   t.is(await read(b, `/proc/sys/${FIN_TIMEOUT}`), fresh);
   t.is(readFileSync(`/proc/sys/${FIN_TIMEOUT}`, 'utf8').trim(), host);
 });
+
+const isPatient = existsSync(`/proc/sys/${RTO_MIN}`);
+testUnless(
+  noNamespace ?? (isPatient ? undefined : `needs ${RTO_MIN}, of Linux 6.11`),
+  'a new world sends nothing again that a busy machine has not delivered yet',
+  async (t) => {
+    await using world = await World.open('namespace');
+    const actor = await world.actor('patient');
+    using fds = new sys.Descriptors();
+    const { fd: listener } = await listenIn(actor);
+    fds.own(listener);
+    const client = fds.own(await actor.socket(sys.AF_INET, sys.SOCK_STREAM | sys.SOCK_CLOEXEC));
+    await actor.connect(client, await actor.getsockname(listener));
+    const { rtoUs = 0 } = tcpInfo(client);
+    t.true(rtoUs >= 1_000_000, `${rtoUs} us`);
+  },
+);
 
 inNamespaces('a setting that is none, or is not taken, is an error with its errno', async (t) => {
   await using world = await World.open('namespace');
