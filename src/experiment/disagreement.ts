@@ -67,7 +67,7 @@ export function disagreements(
     ...contradictions(states, sources, toleranceNs),
     // A segment that was not kept may explain anything.
     ...(dropped > 0 ? [] : unexplained(events, states, segments, implied, sources, toleranceNs)),
-    ...unseen(states, implied, sources, toleranceNs, ends),
+    ...unseen(states, segments, implied, sources, toleranceNs, ends),
   ];
 }
 
@@ -226,6 +226,7 @@ function unexplained(
 /** States that the segments imply and no source saw, though one should have. */
 function unseen(
   states: readonly StateEvent[],
+  segments: readonly Passing[],
   implied: readonly Implied[],
   sources: readonly SourceFacts[],
   toleranceNs: number,
@@ -238,6 +239,7 @@ function unseen(
     for (const { state, segment, by, previous } of stays(implied, end)) {
       if (seen.has(state)) continue;
       const { tNs, flags } = segment;
+      const knownNs = by === 'sent' ? tNs : takenNs(segment, segments);
       const blamed = sources.filter((source) => {
         if (source.states === undefined || source.heardNs <= tNs + toleranceNs) return false;
         if (source.states === 'transitions') {
@@ -246,9 +248,10 @@ function unseen(
         }
         // Who never saw this end did not know yet what to look for.
         if (own.every((each) => each.source !== source.name)) return false;
+        if (source.heardNs <= knownNs + toleranceNs) return false;
         // What it found next had begun since its look before: that look was in time, or the state fell between two.
         const next = own.find((each) => each.source === source.name && each.tNs >= tNs);
-        return next === undefined || next.tNs - next.latenessNs > tNs + toleranceNs;
+        return next === undefined || next.tNs - next.latenessNs > knownNs + toleranceNs;
       });
       if (blamed.length === 0) continue;
       const path = (name: Source): string[] =>
@@ -264,6 +267,24 @@ function unseen(
     }
   }
   return findings;
+}
+
+/**
+ * When a segment had come to its socket at the latest: a packet that was seen may lie in the kernel's queue for as long as a
+ * processor is away, but not when it has been acknowledged.
+ */
+function takenNs(segment: Passing, segments: readonly Passing[]): number {
+  const { end, tNs, sequence, payloadLength, flags } = segment;
+  const after = sequence + payloadLength + (/[SF]/.test(flags) ? 1 : 0);
+  const answer = segments.find(
+    (each) =>
+      each.end !== end &&
+      each.tNs > tNs &&
+      each.seen !== 'arriving' &&
+      each.flags.includes('.') &&
+      ((each.acknowledgment - after) | 0) >= 0,
+  );
+  return answer?.tNs ?? Number.POSITIVE_INFINITY;
 }
 
 /** The implied states of an end that lasted: those that one segment passes through are never to be seen. */

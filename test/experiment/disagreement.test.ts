@@ -167,6 +167,28 @@ for (const { name, story } of [
     },
   },
   {
+    name: 'a FIN that lay in a queue while a sampler looked, and led to a state that did not last',
+    story: {
+      samples: [
+        ...samples.filter(({ tNs }) => tNs < 50_000_000n),
+        sample(50_001, 'server', 'LAST_ACK'),
+        sample(350_015, 'server', 'CLOSE'),
+        sample(350_015, 'client', 'CLOSE'),
+      ],
+      packets: [
+        ...life.slice(0, 8),
+        segment(350_010, { end: 'client', flags: '.', sequence: 1007, acknowledgment: 5002 }),
+      ],
+    },
+  },
+  {
+    name: 'a FIN that nobody has taken when all is over',
+    story: {
+      samples: samples.filter(({ tNs }) => tNs < 3_006_000n),
+      packets: life.slice(0, 6),
+    },
+  },
+  {
     name: 'a connection that was over before the sampler knew of it',
     story: { samples: [], packets: life },
   },
