@@ -1,6 +1,7 @@
 import { getSystemErrorName } from 'node:util';
 import type { End, EnterEvent } from './event.js';
 import type { AppRecord, Left, Moment, RunRecord } from './record.js';
+import { identityOf } from './repeats.js';
 import { makesTcpSocket } from './tcp-call.js';
 
 const ENDS: readonly End[] = ['client', 'server'];
@@ -21,14 +22,7 @@ export function factsOf(record: RunRecord): ReadonlyMap<string, unknown> {
   for (const moment of moments) {
     for (const end of ENDS) facts.set(`${end} at "${moment.name}"`, socketAt(moment, end));
   }
-  facts.set(
-    'segments',
-    events.flatMap((event) => {
-      if (event.kind !== 'segment') return [];
-      const { end, flags, payloadLength: length } = event;
-      return [`${end} ${flags}${length > 0 ? ` ${length}` : ''}`];
-    }),
-  );
+  facts.set('segments', segmentsOf(events));
   facts.set(
     'resets',
     events.flatMap((event) =>
@@ -54,6 +48,19 @@ export function factsOf(record: RunRecord): ReadonlyMap<string, unknown> {
     facts.set(`${TIME}"${name}"`, Math.round((tNs - began.tNs) / 1e5) / 10);
   }
   return facts;
+}
+
+/** Each segment once: how often a busy machine has it sent again is no driver's affair, and is counted by itself. */
+function segmentsOf(events: RunRecord['events']): string[] {
+  const known = new Set<string>();
+  return events.flatMap((event) => {
+    if (event.kind !== 'segment') return [];
+    const { end, flags, payloadLength: length } = event;
+    const identity = identityOf(event);
+    if (identity !== undefined && known.has(`${end} ${identity}`)) return [];
+    known.add(`${end} ${identity}`);
+    return [`${end} ${flags}${length > 0 ? ` ${length}` : ''}`];
+  });
 }
 
 function socketAt({ sockets, tcpInfo, diagnoses }: Moment, end: End): string {

@@ -43,16 +43,28 @@ const withoutEcn = (segment: Facts): Facts => ({
   flags: segment.flags.replace(ECN, ''),
 });
 
-/** The same numbers from the same end; what it acknowledges may have grown meanwhile, unless that is all it does. */
+/** The same numbers from the same end. */
 function isSame(earlier: Facts, later: Facts): boolean {
-  const isBare = later.flags === '.' && later.payloadLength === 0;
+  const identity = identityOf(later);
   return (
+    identity !== undefined &&
     earlier.source.port === later.source.port &&
     earlier.source.address === later.source.address &&
-    earlier.flags === later.flags &&
-    earlier.sequence === later.sequence &&
-    earlier.payloadLength === later.payloadLength &&
-    !later.flags.includes('R') &&
-    (!isBare || earlier.acknowledgment === later.acknowledgment)
+    identityOf(earlier) === identity
   );
+}
+
+/**
+ * What a segment and the same that its end sends again have in common, and no other of that end; undefined of a reset, which is
+ * never sent again. What it acknowledges may have grown meanwhile, unless that is all it does.
+ */
+export function identityOf({
+  flags,
+  sequence,
+  acknowledgment,
+  payloadLength,
+}: Omit<Facts, 'source'>): string | undefined {
+  if (flags.includes('R')) return undefined;
+  const isBare = flags === '.' && payloadLength === 0;
+  return [flags, sequence, payloadLength, ...(isBare ? [acknowledgment] : [])].join(' ');
 }

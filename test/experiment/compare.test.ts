@@ -66,6 +66,21 @@ test('what was skipped differs by that alone', (t) => {
   ]);
 });
 
+test('a segment that was sent again is the same, and a retransmission; a reset never is', (t) => {
+  const of = (id: number, flags: string, sequence: number, payloadLength = 0) => ({
+    ...segment(id, 'client', flags, payloadLength),
+    sequence,
+  });
+  const events: TimelineEvent[] = [
+    ...[of(0, 'P.', 1, 5), segment(1, 'server', 'P.', 5), of(2, 'P.', 1, 5), of(3, 'F.', 6)],
+    ...[of(4, 'F.', 6), of(5, '.', 7), { ...of(6, '.', 7), acknowledgment: 9 }, of(7, '.', 7)],
+    ...[of(8, 'R', 7), of(9, 'R', 7)],
+  ];
+  t.deepEqual(factsOf(record({ events })).get('segments'), [
+    ...['client P. 5', 'server P. 5', 'client F.', 'client .', 'client .', 'client R', 'client R'],
+  ]);
+});
+
 test('segments and resets are told with their senders, lengths and reasons', (t) => {
   const events: TimelineEvent[] = [
     segment(0, 'client', 'P.', 5),
