@@ -125,10 +125,12 @@ for (const mode of teardownModes) {
         () => inspect(leftOf(arm.port)),
       );
       const left = leftOf(arm.port);
-      // A server's delayed ACK may leave after its FIN. TIME_WAIT answers, nobody is left to hear it, and the RST ends TIME_WAIT.
-      const paid = left.client + resetsSent();
-      if (mode.payer === 'client') t.is(paid, CYCLES);
-      else t.is(left.client, 0);
+      // A server's delayed ACK may leave after its FIN, or a machine that stood still has a FIN sent again. TIME_WAIT answers, nobody
+      // is left to hear it, and the RST ends TIME_WAIT, the first if there are several.
+      if (mode.payer === 'client') {
+        t.true(left.client <= CYCLES);
+        t.true(left.client + resetsSent() >= CYCLES);
+      } else t.is(left.client, 0);
       // At a server a later connection from the same port may take one over.
       if (mode.payer === 'server') t.true(left.server > 0 && left.server <= CYCLES);
       else t.is(left.server, 0);
