@@ -1,6 +1,7 @@
 import test from 'ava';
 import type { Finding, Sighting } from '../../src/experiment/event.js';
 import { Timeline } from '../../src/experiment/timeline.js';
+import { findingsOf, type Story, samples, UNTIL } from '../fixture/findings.js';
 import {
   crossing,
   life,
@@ -11,52 +12,12 @@ import {
   transition,
 } from '../fixture/sightings.js';
 
-/** What each source says; one that is left out does not look. All are heard of far beyond the last event. */
-interface Story {
-  readonly transitions?: readonly Sighting[];
-  readonly samples?: readonly Sighting[];
-  readonly packets?: readonly Sighting[];
-}
-
-const UNTIL = 10n ** 12n;
-
-function findingsOf({ transitions, samples, packets }: Story): Finding[] {
-  using timeline = new Timeline({ originNs: 0n });
-  timeline.serverListens(server);
-  const open = [
-    [transitions, { name: 'tracepoint', latenessNs: 0, states: 'transitions' }],
-    [samples, { name: 'polling', latenessNs: 10_000, states: 'samples' }],
-    [packets, { name: 'capture', latenessNs: 600, delivers: 'in-order' }],
-  ] as const;
-  for (const [sightings, options] of open) {
-    if (sightings === undefined) continue;
-    const feed = timeline.open(options);
-    for (const sighting of sightings) feed.push(sighting);
-    feed.advance(UNTIL);
-  }
-  timeline.close();
-  return timeline.findings;
-}
-
 const without = (all: readonly Sighting[], ...leftOut: number[]): Sighting[] =>
   all.filter((_, index) => !leftOut.includes(index));
 
 const FIN_OF_CLIENT = 5;
 const ACK_OF_FIN = 6;
 const FIN_OF_SERVER = 7;
-
-/** What a sampler that looks all the time sees of `life`: mini-sockets too, and states that last 10 us not always. */
-const samples = [
-  sample(105, 'client', 'SYN_SENT'),
-  sample(112, 'server', 'SYN_RECV'),
-  sample(125, 'client', 'ESTABLISHED'),
-  sample(126, 'server', 'ESTABLISHED'),
-  sample(3005, 'client', 'FIN_WAIT1'),
-  sample(3006, 'server', 'CLOSE_WAIT'),
-  sample(43010, 'client', 'FIN_WAIT2'),
-  sample(50012, 'client', 'TIME_WAIT'),
-  sample(50013, 'server', 'CLOSE'),
-];
 
 for (const { name, story } of [
   { name: 'all three', story: { transitions: lifeTransitions, samples, packets: life } },
@@ -148,44 +109,6 @@ for (const { name, story } of [
         ...life.slice(0, 5),
         segment(500, { end: 'server', flags: 'R.', sequence: 5001, acknowledgment: 1006 }),
       ],
-    },
-  },
-  {
-    name: 'a reset that a processor was slow to send, and slow to take',
-    story: {
-      transitions: [
-        ...lifeTransitions.slice(0, 4),
-        { ...transition(499, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'send-reset' } as Sighting,
-        transition(500, 'server', 'ESTABLISHED', 'CLOSE'),
-        { ...transition(3e6, 'client', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
-        transition(3e6 + 1, 'client', 'ESTABLISHED', 'CLOSE'),
-      ],
-      packets: [
-        ...life.slice(0, 5),
-        segment(250_000, { end: 'server', flags: 'R.', sequence: 5001, acknowledgment: 1006 }),
-      ],
-    },
-  },
-  {
-    name: 'a FIN that lay in a queue while a sampler looked, and led to a state that did not last',
-    story: {
-      samples: [
-        ...samples.filter(({ tNs }) => tNs < 50_000_000n),
-        sample(50_001, 'server', 'LAST_ACK'),
-        sample(350_015, 'server', 'CLOSE'),
-        sample(350_015, 'client', 'CLOSE'),
-      ],
-      packets: [
-        ...life.slice(0, 8),
-        segment(350_010, { end: 'client', flags: '.', sequence: 1007, acknowledgment: 5002 }),
-      ],
-    },
-  },
-  {
-    name: 'a FIN that nobody has taken when all is over',
-    story: {
-      samples: samples.filter(({ tNs }) => tNs < 3_006_000n),
-      packets: life.slice(0, 6),
     },
   },
   {
@@ -316,26 +239,6 @@ for (const { name, story, expected } of [
     expected: [
       { kind: 'unexplained', end: 'client', values: { tracepoint: 'send-reset' } },
       { kind: 'unseen', end: 'client' },
-    ],
-  },
-  {
-    name: 'a reset that was taken before it was sent',
-    story: {
-      transitions: [
-        ...lifeTransitions.slice(0, 4),
-        { ...transition(600, 'server', 'ESTABLISHED', 'CLOSE'), kind: 'receive-reset' } as Sighting,
-        transition(601, 'server', 'ESTABLISHED', 'CLOSE'),
-      ],
-      packets: [
-        ...life.slice(0, 5),
-        segment(2000, { end: 'client', flags: 'R.', sequence: 1006, acknowledgment: 5001 }),
-      ],
-    },
-    expected: [
-      {
-        ...{ kind: 'unexplained', end: 'server' },
-        values: { tracepoint: 'receive-reset' },
-      },
     ],
   },
   {
