@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
+import { fill } from '../../src/driver/fill.js';
 import { BpfIterator, type IteratorOptions } from '../../src/observer/bpf-iterator.js';
 import { readBtf } from '../../src/observer/bpf-types.js';
 import { iteratorProgram } from '../../src/observer/iterator-program.js';
@@ -93,17 +94,6 @@ async function connect(
   return { listener, client, server: owned.own((await actor.accept(listener)).fd) };
 }
 
-/** Sends some more, if there is room for it. */
-function fits(actor: sys.Actor, fd: number): Promise<boolean> {
-  return actor.send(fd, new Uint8Array(1 << 20), sys.MSG_DONTWAIT).then(
-    () => true,
-    (error: sys.SyscallError) => {
-      if (error.code !== 'EAGAIN') throw error;
-      return false;
-    },
-  );
-}
-
 /** Sockets in every state that lasts, with something in each queue, and one more in the namespace's accept queue. */
 async function openAll(owned: sys.Descriptors, actor: sys.Actor, family: Family): Promise<void> {
   const establish = () => connect(owned, actor, family);
@@ -134,7 +124,7 @@ async function openAll(owned: sys.Descriptors, actor: sys.Actor, family: Family)
   await actor.write(deaf.client, 'lost');
 
   const full = await establish();
-  for (let room = true; room; ) room = await fits(actor, full.client);
+  await fill(actor, full.client, undefined);
 
   // A SYN without anybody who answers, and one whose answer nobody gets.
   const { loopback, domain } = family;
