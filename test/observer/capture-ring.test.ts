@@ -58,12 +58,13 @@ staged('the ring is the way in; flush() has every frame, once, both families', a
   t.is(capture.via, 'ring');
   t.is(capture.viaReason, undefined);
   const senders = await Promise.all(families.map((family) => stage.datagrams(family)));
-  for (let round = 0; round < 5; round++) {
-    for (let i = 0; i < 100; i++) {
-      for (const { send } of senders) send(String(round * 100 + i).padStart(4, '0'));
+  // On a machine that is slow each frame may get a block of its own: nobody reads the ring meanwhile, and there are 64.
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 25; i++) {
+      for (const { send } of senders) send(String(round * 25 + i).padStart(4, '0'));
     }
     await capture.flush();
-    t.is(capture.frames.length, (round + 1) * 200);
+    t.is(capture.frames.length, (round + 1) * 50);
   }
   const numbers = Array.from({ length: 500 }, (_, i) => String(i).padStart(4, '0'));
   t.deepEqual(
