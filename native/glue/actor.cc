@@ -12,6 +12,7 @@
 #include "arguments.h"
 #include "calls.h"
 #include "environment.h"
+#include "object.h"
 #include "throw.h"
 
 namespace closewait::glue {
@@ -112,50 +113,107 @@ struct Actor::Submission final : os::Job, Keeper {
   }
 };
 
-void Actor::Export(Napi::Env env, Napi::Object exports) {
-  exports.Set("Actor", DefineClass(env, "Actor",
-                                   {InstanceMethod("start", &Actor::Start),
-                                    InstanceMethod("cancel", &Actor::Cancel),
-                                    InstanceMethod("stop", &Actor::StopMethod)}));
+void Actor::Export(napi_env env, napi_value exports) {
+  const napi_property_descriptor methods[] = {
+      {"start", nullptr, Start, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"cancel", nullptr, Cancel, nullptr, nullptr, nullptr, napi_default, nullptr},
+      {"stop", nullptr, Stop, nullptr, nullptr, nullptr, napi_default, nullptr},
+  };
+  napi_value type = nullptr;
+  napi_define_class(env, "Actor", NAPI_AUTO_LENGTH, Construct, nullptr, 3, methods, &type);
+  Set(env, exports, "Actor", type);
   // No method: it is the most frequent call here, and to find what is behind `this` takes longer
-  // than all the rest. By itself: node-addon-api would gather its arguments one by one.
-  napi_value submit = nullptr;
-  napi_create_function(env, "submit", NAPI_AUTO_LENGTH, Submit, nullptr, &submit);
-  exports.Set("submit", Napi::Value(env, submit));
+  // than all the rest.
+  Set(env, exports, "submit", Submit);
 }
 
-Actor::Actor(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Actor>(info), env_(info.Env()) {
-  if (!info[0].IsFunction()) {
-    ThrowType(env_, "Actor", "done", "a function", info[0]);
-    return;
-  }
-  // It is the object that holds the function: were it this reference, an actor whose function knows
-  // it could never be collected.
-  Napi::Object self = info.This().As<Napi::Object>();
-  self.DefineProperty(Napi::PropertyDescriptor::Value("done", info[0], napi_default));
-  done_ = Napi::Weak(info[0].As<Napi::Function>());
-  actors_ = EnvironmentOf(env_).actors;
+Actor::Actor(napi_env env) : env_(env), actors_(EnvironmentOf(env).actors) {
   handle_ = std::find(actors_->begin(), actors_->end(), nullptr) - actors_->begin();
   actors_->resize(std::max(actors_->size(), handle_ + 1));
   (*actors_)[handle_] = this;
-  self.DefineProperty(Napi::PropertyDescriptor::Value(
-      "handle", Napi::Number::New(env_, static_cast<double>(handle_)), napi_default));
 }
 
 Actor::~Actor() {
-  if (actors_ != nullptr) (*actors_)[handle_] = nullptr;
+  (*actors_)[handle_] = nullptr;
   Close();
+  if (done_ != nullptr) napi_delete_reference(env_, done_);
+  if (self_ != nullptr) napi_delete_reference(env_, self_);
 }
 
-Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
-  std::string name = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "actor";
-  int netns = info[1].IsNumber() ? info[1].As<Napi::Number>().Int32Value() : -1;
+napi_value Actor::Construct(napi_env env, napi_callback_info info) {
+  napi_value done = nullptr;
+  napi_value self = nullptr;
+  size_t count = 1;
+  napi_get_cb_info(env, info, &count, &done, &self, nullptr);
+  napi_valuetype type = napi_undefined;
+  napi_typeof(env, done, &type);
+  if (type != napi_function) {
+    ThrowType(env, "Actor", "done", "a function", done);
+    return nullptr;
+  }
+  std::unique_ptr<Actor> actor(new Actor(env));
+  // It is the object that holds the function: were it the reference, an actor whose function knows
+  // it could never be collected.
+  const napi_property_descriptor properties[] = {
+      {"done", nullptr, nullptr, nullptr, nullptr, done, napi_default, nullptr},
+      {"handle", nullptr, nullptr, nullptr, nullptr,
+       NewNumber(env, static_cast<double>(actor->handle_)), napi_default, nullptr},
+  };
+  auto finalize = [](napi_env, void* data, void*) { delete static_cast<Actor*>(data); };
+  if (napi_define_properties(env, self, 2, properties) != napi_ok ||
+      napi_create_reference(env, done, 0, &actor->done_) != napi_ok ||
+      napi_wrap(env, self, actor.get(), finalize, nullptr, &actor->self_) != napi_ok) {
+    return nullptr;
+  }
+  actor.release();
+  return self;
+}
+
+namespace {
+
+// What a method was called with: the object's actor, and up to two arguments. Null where `this` is
+// none, or where JavaScript may no longer run, as in a worker that is being ended.
+Actor* ActorOf(napi_env env, napi_callback_info info, napi_value (&arguments)[2]) {
+  size_t count = 2;
+  napi_value self = nullptr;
+  napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
+  void* actor = nullptr;
+  if (napi_unwrap(env, self, &actor) != napi_ok) return nullptr;
+  return static_cast<Actor*>(actor);
+}
+
+struct HandleScope {
+  explicit HandleScope(napi_env env) : env(env) { napi_open_handle_scope(env, &scope); }
+  ~HandleScope() { napi_close_handle_scope(env, scope); }
+  napi_env env;
+  napi_handle_scope scope = nullptr;
+};
+
+napi_value ValueOf(napi_env env, napi_ref reference) {
+  napi_value value = nullptr;
+  napi_get_reference_value(env, reference, &value);
+  return value;
+}
+
+}  // namespace
+
+napi_value Actor::Start(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  Actor* actor = ActorOf(env, info, arguments);
+  if (actor == nullptr) return nullptr;
+  char name[64] = "actor";
+  napi_get_value_string_utf8(env, arguments[0], name, sizeof(name), nullptr);
+  int netns = -1;
+  napi_get_value_int32(env, arguments[1], &netns);
+  return ToNumber(env, actor->Start(name, netns));
+}
+
+int Actor::Start(const char* name, int netns) {
   // What is not told yet was held for the thread that took it: another would not be held.
-  if (thread_ != nullptr || outstanding_ != 0) return Napi::Number::New(env_, -EALREADY);
-  napi_value label = Napi::String::New(env_, "closewait actor");
-  if (napi_create_threadsafe_function(env_, nullptr, nullptr, label, 0, 1, nullptr, nullptr, this,
-                                      OnDone, &wake_) != napi_ok) {
-    return Napi::Number::New(env_, -ENOMEM);
+  if (thread_ != nullptr || outstanding_ != 0) return -EALREADY;
+  if (napi_create_threadsafe_function(env_, nullptr, nullptr, NewString(env_, "closewait actor"), 0,
+                                      1, nullptr, nullptr, this, OnDone, &wake_) != napi_ok) {
+    return -ENOMEM;
   }
   napi_unref_threadsafe_function(env_, wake_);
   napi_threadsafe_function wake = wake_;
@@ -165,12 +223,12 @@ Napi::Value Actor::Start(const Napi::CallbackInfo& info) {
                                       napi_tsfn_nonblocking);
       },
       wake);
-  int result = thread_->Start(name.c_str(), netns);
+  int result = thread_->Start(name, netns);
   // Registered after the function above, so it runs before that one's own clean-up: the thread is
   // gone before what it would call is.
   napi_add_env_cleanup_hook(env_, OnEnvironmentEnd, this);
   if (result != 0) Close();
-  return Napi::Number::New(env_, result);
+  return result;
 }
 
 napi_value Actor::Submit(napi_env env, napi_callback_info info) {
@@ -207,59 +265,68 @@ napi_value Actor::Submit(napi_env env, napi_callback_info info) {
   } else {
     submission->Release(env);
   }
-  napi_value result = nullptr;
-  napi_get_boolean(env, queued, &result);
-  return result;
+  return NewBoolean(env, queued);
 }
 
 // While calls are out, the event loop goes on and the object is not collected.
 void Actor::Hold() {
   napi_ref_threadsafe_function(env_, wake_);
-  Ref();
+  napi_reference_ref(env_, self_, nullptr);
 }
 
 // Where `done` has ended in stop(), the function is gone before the last call is told.
 void Actor::Let() {
   if (wake_ != nullptr) napi_unref_threadsafe_function(env_, wake_);
-  Unref();
+  napi_reference_unref(env_, self_, nullptr);
 }
 
-Napi::Value Actor::Cancel(const Napi::CallbackInfo& info) {
-  bool told = true;
-  if (thread_ != nullptr && info[0].IsNumber()) {
-    told = thread_->Cancel(static_cast<uint64_t>(info[0].As<Napi::Number>().Int64Value()));
+napi_value Actor::Cancel(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  Actor* actor = ActorOf(env, info, arguments);
+  int64_t id = 0;
+  if (actor == nullptr || actor->thread_ == nullptr ||
+      napi_get_value_int64(env, arguments[0], &id) != napi_ok) {
+    return NewBoolean(env, true);
   }
-  return Napi::Boolean::New(env_, told);
+  return NewBoolean(env, actor->thread_->Cancel(static_cast<uint64_t>(id)));
 }
 
-Napi::Value Actor::StopMethod(const Napi::CallbackInfo&) {
-  if (thread_ == nullptr) return Napi::Boolean::New(env_, true);
-  if (!thread_->Quit()) return Napi::Boolean::New(env_, false);
+napi_value Actor::Stop(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  Actor* actor = ActorOf(env, info, arguments);
+  return NewBoolean(env, actor == nullptr || actor->Stop());
+}
+
+bool Actor::Stop() {
+  if (thread_ == nullptr) return true;
+  if (!thread_->Quit()) return false;
   thread_->Stop();
-  Napi::HandleScope scope(env_);
-  napi_value thrown = Deliver(env_);
+  HandleScope scope(env_);
+  napi_value thrown = Deliver();
   Close();
   if (thrown != nullptr) ThrowAgain(env_, thrown);
-  return Napi::Boolean::New(env_, true);
+  return true;
 }
 
 void Actor::OnDone(napi_env env, napi_value, void* context, void*) {
   // Without an environment the clean-up hook has already taken the jobs.
   if (env == nullptr) return;
-  Napi::HandleScope scope(env);
-  napi_value thrown = static_cast<Actor*>(context)->Deliver(env);
+  HandleScope scope(env);
+  napi_value thrown = static_cast<Actor*>(context)->Deliver();
   // Above is nobody who could catch it.
   if (thrown != nullptr) napi_fatal_exception(env, thrown);
 }
 
 // Returns what `done` threw first, if it did: that takes nothing from the calls that come after.
-napi_value Actor::Deliver(napi_env env) {
+napi_value Actor::Deliver() {
   if (thread_ == nullptr) return nullptr;
+  napi_env env = env_;
   // Taken away meanwhile: a call of `done` may end in stop(), and that delivers too.
   std::vector<os::Job*> taken = std::move(spare_);
   taken.clear();
   thread_->TakeDone(taken);
-  napi_value receiver = Value();
+  napi_value receiver = ValueOf(env, self_);
+  napi_value done = ValueOf(env, done_);
   napi_value first = nullptr;
   for (os::Job* job : taken) {
     std::unique_ptr<Submission> submission(static_cast<Submission*>(job));
@@ -270,7 +337,7 @@ napi_value Actor::Deliver(napi_env env) {
     napi_create_int64(env, static_cast<int64_t>(submission->id), &arguments[0]);
     arguments[1] = ToNumber(env, submission->call.result);
     napi_value ignored = nullptr;
-    napi_status told = napi_call_function(env, receiver, done_.Value(), 2, arguments, &ignored);
+    napi_status told = napi_call_function(env, receiver, done, 2, arguments, &ignored);
     bool threw = false;
     napi_value thrown = nullptr;
     if (napi_is_exception_pending(env, &threw) != napi_ok || !threw) {

@@ -16,8 +16,7 @@ namespace closewait::glue {
 //   handle: number
 //   cancel(id): boolean                           false: not now, try again
 //   stop(): boolean                               calls done for what was still out, then joins;
-//   false: not
-//                                                 now, try again
+//                                                 false: not now, try again
 //
 // submit(handle: number, id, call, ...arguments): boolean       false: the actor has stopped
 //
@@ -26,31 +25,35 @@ namespace closewait::glue {
 // `done`. What `done` throws is thrown when it has been called for all that is there: by stop(), or
 // as an uncaught exception. An actor with calls out keeps the event loop alive; one without does
 // not.
-class Actor final : public Napi::ObjectWrap<Actor> {
+class Actor final {
  public:
-  static void Export(Napi::Env env, Napi::Object exports);
-  explicit Actor(const Napi::CallbackInfo& info);
-  ~Actor() override;
+  static void Export(napi_env env, napi_value exports);
+  ~Actor();
 
  private:
   struct Submission;
 
-  Napi::Value Start(const Napi::CallbackInfo& info);
+  explicit Actor(napi_env env);
+  static napi_value Construct(napi_env env, napi_callback_info info);
+  static napi_value Start(napi_env env, napi_callback_info info);
   static napi_value Submit(napi_env env, napi_callback_info info);
-  Napi::Value Cancel(const Napi::CallbackInfo& info);
-  Napi::Value StopMethod(const Napi::CallbackInfo& info);
+  static napi_value Cancel(napi_env env, napi_callback_info info);
+  static napi_value Stop(napi_env env, napi_callback_info info);
 
+  int Start(const char* name, int netns);
+  bool Stop();
   void Hold();
   void Let();
-  napi_value Deliver(napi_env env);
+  napi_value Deliver();
   void Close();
   static void OnDone(napi_env env, napi_value callback, void* context, void* data);
   static void OnEnvironmentEnd(void* self);
 
-  Napi::Env env_;
+  napi_env env_;
   std::shared_ptr<Actors> actors_;
   size_t handle_ = 0;
-  Napi::FunctionReference done_;
+  napi_ref self_ = nullptr;  // weak, but while calls are out
+  napi_ref done_ = nullptr;  // weak: the object holds it
   napi_threadsafe_function wake_ = nullptr;
   std::unique_ptr<os::Actor> thread_;
   std::vector<os::Job*> spare_;  // memory for the next delivery

@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "environment.h"
+#include "object.h"
 #include "throw.h"
 
 namespace closewait::glue {
@@ -136,25 +137,22 @@ napi_value UsePage(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-void Set(napi_env env, Napi::Object object, const char* name, napi_callback callback) {
-  napi_value function = nullptr;
-  napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
-  object.Set(name, Napi::Value(env, function));
-}
-
-Napi::Function TypedArrayKeys(Napi::Env env) {
-  Napi::Value bytes = env.Global().Get("Uint8Array").As<Napi::Object>().Get("prototype");
+// %TypedArray%.prototype.keys, or null where JavaScript may no longer run.
+napi_value TypedArrayKeys(napi_env env) {
+  napi_value global = nullptr;
+  napi_get_global(env, &global);
+  napi_value bytes = Get(env, Get(env, global, "Uint8Array"), "prototype");
   napi_value arrays = nullptr;
-  napi_get_prototype(env, bytes, &arrays);
-  return Napi::Object(env, arrays).Get("keys").As<Napi::Function>();
+  if (bytes != nullptr) napi_get_prototype(env, bytes, &arrays);
+  return Get(env, arrays, "keys");
 }
 
 template <int kRow>
-void ExportRow(Napi::Env env, Napi::Object exports, Napi::Object gates, Napi::Array names) {
+void ExportRow(napi_env env, napi_value exports, napi_value gates, napi_value names) {
   const char* name = os::kCalls[kRow].name;
   Set(env, exports, name, Enter<kRow>);
   if constexpr (HasGate(os::kCalls[kRow])) Set(env, gates, name, Pass<kRow>);
-  names.Set(static_cast<uint32_t>(kRow), name);
+  Set(env, names, static_cast<uint32_t>(kRow), NewString(env, name));
 }
 
 }  // namespace
@@ -169,17 +167,20 @@ napi_value ToNumber(napi_env env, long result) {
   return value;
 }
 
-void ExportCalls(Napi::Env env, Napi::Object exports) {
-  Napi::Object gates = Napi::Object::New(env);
-  Napi::Array names = Napi::Array::New(env, os::kCallCount);
+void ExportCalls(napi_env env, napi_value exports) {
+  napi_value gates = NewObject(env);
+  napi_value names = NewArray(env, os::kCallCount);
   [&]<int... kRow>(std::integer_sequence<int, kRow...>) {
     (ExportRow<kRow>(env, exports, gates, names), ...);
   }
   (std::make_integer_sequence<int, os::kCallCount>());
-  Adopt(new Environment{.env = env, .typed_array_keys = Napi::Persistent(TypedArrayKeys(env))});
+  auto* environment = new Environment{.env = env};
+  napi_value keys = TypedArrayKeys(env);
+  if (keys != nullptr) environment->typed_array_keys = Napi::Persistent(Napi::Function(env, keys));
+  Adopt(environment);
   Set(env, exports, "usePage", UsePage);
-  exports.Set("gates", gates);
-  exports.Set("calls", names);
+  Set(env, exports, "gates", gates);
+  Set(env, exports, "calls", names);
 }
 
 }  // namespace closewait::glue

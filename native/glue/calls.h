@@ -15,7 +15,7 @@ namespace closewait::glue {
 // where on the page they begin. A place outside the page, or a string that does not end on it, is
 // EFAULT. `exports.usePage(page: ArrayBuffer)` says
 // which page it is from now on.
-void ExportCalls(Napi::Env env, Napi::Object exports);
+void ExportCalls(napi_env env, napi_value exports);
 
 // `result` as a JavaScript number.
 napi_value ToNumber(napi_env env, long result);

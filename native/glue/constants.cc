@@ -1,39 +1,44 @@
 #include "constants.h"
 
 #include "../os/constants.h"
+#include "object.h"
 
 namespace closewait::glue {
 
-void ExportConstants(Napi::Env env, Napi::Object exports) {
-  Napi::Object constants = Napi::Object::New(env);
+void ExportConstants(napi_env env, napi_value exports) {
+  napi_value constants = NewObject(env);
   // The C library's headers have the last word: they are what a C program includes first.
   for (const os::ConstantTable& table : {os::kKernelConstants, os::kLibraryConstants}) {
     for (int i = 0; i < table.count; i++) {
-      constants.Set(table.rows[i].name, static_cast<double>(table.rows[i].value));
+      double value = static_cast<double>(table.rows[i].value);
+      Set(env, constants, table.rows[i].name, NewNumber(env, value));
     }
   }
-  exports.Set("constants", constants);
+  Set(env, exports, "constants", constants);
 
-  Napi::Object errnos = Napi::Object::New(env);
+  napi_value errnos = NewObject(env);
   for (int i = 0; i < os::kErrnos.count; i++) {
-    Napi::Array row = Napi::Array::New(env, 2);
-    row.Set(0u, static_cast<double>(os::kErrnos.rows[i].value));
-    row.Set(1u, os::ErrnoText(static_cast<int>(os::kErrnos.rows[i].value)));
-    errnos.Set(os::kErrnos.rows[i].name, row);
+    int number = static_cast<int>(os::kErrnos.rows[i].value);
+    napi_value row = NewArray(env, 2);
+    Set(env, row, 0u, NewNumber(env, number));
+    Set(env, row, 1u, NewString(env, os::ErrnoText(number)));
+    Set(env, errnos, os::kErrnos.rows[i].name, row);
   }
-  exports.Set("errnos", errnos);
+  Set(env, exports, "errnos", errnos);
 
-  Napi::Object syscalls = Napi::Object::New(env);
+  napi_value syscalls = NewObject(env);
   for (int i = 0; i < os::kSyscalls.count; i++) {
-    syscalls.Set(static_cast<uint32_t>(os::kSyscalls.rows[i].value), os::kSyscalls.rows[i].name);
+    auto number = static_cast<uint32_t>(os::kSyscalls.rows[i].value);
+    Set(env, syscalls, number, NewString(env, os::kSyscalls.rows[i].name));
   }
-  exports.Set("syscalls", syscalls);
+  Set(env, exports, "syscalls", syscalls);
 
-  Napi::Object sizes = Napi::Object::New(env);
+  napi_value sizes = NewObject(env);
   for (int i = 0; i < os::kSizes.count; i++) {
-    sizes.Set(os::kSizes.rows[i].name, static_cast<double>(os::kSizes.rows[i].value));
+    double value = static_cast<double>(os::kSizes.rows[i].value);
+    Set(env, sizes, os::kSizes.rows[i].name, NewNumber(env, value));
   }
-  exports.Set("sizes", sizes);
+  Set(env, exports, "sizes", sizes);
 }
 
 }  // namespace closewait::glue

@@ -6,6 +6,7 @@
 
 #include "../os/mapping.h"
 #include "calls.h"
+#include "object.h"
 #include "throw.h"
 
 namespace closewait::glue {
@@ -71,21 +72,14 @@ napi_value Unmap(napi_env env, napi_callback_info info) {
   napi_value buffer = nullptr;
   size_t count = 1;
   napi_get_cb_info(env, info, &count, &buffer, nullptr, nullptr);
-  bool detached = napi_detach_arraybuffer(env, buffer) == napi_ok;
-  napi_value result = nullptr;
-  napi_get_boolean(env, detached, &result);
-  return result;
+  return NewBoolean(env, napi_detach_arraybuffer(env, buffer) == napi_ok);
 }
 
 }  // namespace
 
-void ExportMapping(Napi::Env env, Napi::Object exports) {
-  napi_value map = nullptr;
-  napi_value unmap = nullptr;
-  napi_create_function(env, "mmap", NAPI_AUTO_LENGTH, Map, nullptr, &map);
-  napi_create_function(env, "munmap", NAPI_AUTO_LENGTH, Unmap, nullptr, &unmap);
-  exports.Set("mmap", Napi::Value(env, map));
-  exports.Set("munmap", Napi::Value(env, unmap));
+void ExportMapping(napi_env env, napi_value exports) {
+  Set(env, exports, "mmap", Map);
+  Set(env, exports, "munmap", Unmap);
 }
 
 }  // namespace closewait::glue

@@ -10,6 +10,6 @@ namespace closewait::glue {
 //                                  false if it was not mapped here or is gone already
 //
 // A buffer that is forgotten is unmapped when it is collected.
-void ExportMapping(Napi::Env env, Napi::Object exports);
+void ExportMapping(napi_env env, napi_value exports);
 
 }  // namespace closewait::glue

@@ -127,6 +127,57 @@ test('workers alone use the addon, one after the other: it stays, and its one si
   t.deepEqual(JSON.parse(stdout), { ends, texts: 1, claimed: 1 });
 });
 
+/** What a worker does when it is ended, and whether that is before it says that it has begun. */
+const ended: readonly [what: string, begins: string, goesOn: string][] = [
+  ['loads the addon', '', 'await import(SYS); begun();'],
+  [
+    'starts and stops actors',
+    'const sys = await import(SYS); begun();',
+    `for (const actors = [];;) {
+       if (actors.push(await sys.Actor.start()) > 8) for (const actor of actors.splice(0)) actor.stop();
+     }`,
+  ],
+  [
+    'cancels calls',
+    'const sys = await import(SYS); const actor = await sys.Actor.start(); begun();',
+    `for (;;) {
+       const abort = new AbortController();
+       const sleeping = actor.nanosleep(1, { signal: abort.signal }).catch(() => {});
+       await null;
+       abort.abort();
+       await sleeping;
+     }`,
+  ],
+];
+for (const [what, begins, goesOn] of ended) {
+  test(`a worker that ${what} may be ended at any moment: that ends nobody else`, (t) => {
+    const source = `import { parentPort } from 'node:worker_threads';
+      const SYS = ${JSON.stringify(SYS)};
+      const begun = () => parentPort.postMessage('begun');
+      ${begins}
+      ${goesOn}`;
+    const { status, signal, stderr } = runWithoutAddon(`
+      import { Worker } from 'node:worker_threads';
+      const url = new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(source)}));
+      const start = () => new Worker(url, { execArgv: [] }).on('error', () => {});
+      const begun = (worker) => new Promise((resolve) => worker.once('message', resolve));
+      const startMs = performance.now();
+      const first = start();
+      await begun(first);
+      await first.terminate();
+      const loadMs = performance.now() - startMs;
+      for (let i = 0; i < 60; i++) {
+        const worker = start();
+        if (${begins !== ''}) await begun(worker);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * ${begins === '' ? 'loadMs' : '8'}));
+        await worker.terminate();
+      }
+    `);
+    t.is(stderr, '');
+    t.deepEqual({ status, signal }, { status: 0, signal: null });
+  });
+}
+
 test('a Node that may load no addon: importing works, and the first call says why', (t) => {
   const { stdout, stderr } = runScript(
     "try { sys.gettid(); } catch ({ code, message }) { process.stdout.write(code + ': ' + message); }",
