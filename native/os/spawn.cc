@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,8 +21,10 @@ namespace closewait::os {
 namespace {
 
 constexpr int kAboveStandard = 3;
+constexpr int kAnswerMs = 60'000;
 
-struct Failure {
+// What a child says to the thread that made it: which step failed, or kParent, a question.
+struct Report {
   int step;
   int error;
 };
@@ -61,8 +66,8 @@ struct Plan {
   char gid_map[32];
 };
 
-// The number was free when the pipe took it: it is nothing the caller has open.
-int UnlessTaken(int fd, const int* report) { return fd == report[0] || fd == report[1] ? -1 : fd; }
+// The number was free when the pair took it: it is nothing the caller has open.
+int UnlessTaken(int fd, const int* pair) { return fd == pair[0] || fd == pair[1] ? -1 : fd; }
 
 // Before descriptors are placed: the latch may be one of those that are replaced.
 bool PassLatch(int latch) {
@@ -82,11 +87,11 @@ bool MapUser(const Plan& plan) {
 
 // Lifts the three above 2 first: one of them may be 0, 1 or 2 in another's place. Nothing but the
 // three is passed on: a socket that leaks into a program stays open there.
-bool PlaceDescriptors(const int* stdio, const int* report, int& step) {
+bool PlaceDescriptors(const int* stdio, const int* pair, int& step) {
   step = kLift;
   int lifted[3];
   for (int i = 0; i < 3; i++) {
-    lifted[i] = fcntl(UnlessTaken(stdio[i], report), F_DUPFD_CLOEXEC, kAboveStandard);
+    lifted[i] = fcntl(UnlessTaken(stdio[i], pair), F_DUPFD_CLOEXEC, kAboveStandard);
     if (lifted[i] < 0) return false;
   }
   step = kPlace;
@@ -106,45 +111,58 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-[[noreturn]] void Child(const Plan& plan, const int* report) {
-  int step = kLatch;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  // The parent may have died before the line above. A new user namespace does not hide its pid; in
-  // another pid namespace a parent is 0, and only an end of what it is read from tells.
+// Whether the thread that made this process lives: if not, the wish for its death came too late. A
+// new user namespace does not hide its pid; in another pid namespace it has none, and is asked. No
+// answer is an end of file, unless a process that was made at the same time has a copy of the other
+// end: hence the deadline.
+bool HasParent(const Plan& plan, const int* pair) {
   pid_t parent = getppid();
-  if (parent != 0 && parent != plan.parent) _exit(127);
-  if (plan.latch < 0 || PassLatch(UnlessTaken(plan.latch, report))) {
+  if (parent != 0) return parent == plan.parent;
+  close(pair[0]);
+  Report question = {kParent, 0};
+  struct pollfd answer = {pair[1], POLLIN, 0};
+  char yes;
+  return write(pair[1], &question, sizeof(question)) == sizeof(question) &&
+         poll(&answer, 1, kAnswerMs) == 1 && read(pair[1], &yes, sizeof(yes)) == sizeof(yes);
+}
+
+[[noreturn]] void Child(const Plan& plan, const int* pair) {
+  int step = kLatch;
+  if ((plan.flags & POSIX_SPAWN_SETPGROUP) != 0) setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (!HasParent(plan, pair)) _exit(127);
+  if (plan.latch < 0 || PassLatch(UnlessTaken(plan.latch, pair))) {
     step = kUserMap;
     if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
-        PlaceDescriptors(plan.stdio, report, step)) {
+        PlaceDescriptors(plan.stdio, pair, step)) {
       step = kExec;
       ResetSignals();
       execve(plan.path, plan.argv, plan.envp);
     }
   }
-  Failure failure = {step, errno};
-  if (write(report[1], &failure, sizeof(failure)) < 0) _exit(126);
+  Report failure = {step, errno};
+  if (write(pair[1], &failure, sizeof(failure)) < 0) _exit(126);
   _exit(127);
 }
 
-// The pipe on which the child says what failed, both ends above 2: the number of a standard
+// The two ends of what the child and its parent say, both above 2: the number of a standard
 // descriptor that is closed would be the first to be given out, and the child needs it for another.
 // Returns 0 or -errno.
-int OpenReport(int report[2], int& step) {
-  step = kPipe;
-  if (pipe2(report, O_CLOEXEC) != 0) return -errno;
+int OpenPair(int pair[2], int& step) {
+  step = kPair;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return -errno;
   step = kLift;
   for (int i = 0; i < 2; i++) {
-    if (report[i] >= kAboveStandard) continue;
-    int lifted = fcntl(report[i], F_DUPFD_CLOEXEC, kAboveStandard);
+    if (pair[i] >= kAboveStandard) continue;
+    int lifted = fcntl(pair[i], F_DUPFD_CLOEXEC, kAboveStandard);
     if (lifted < 0) {
       int error = errno;
-      close(report[0]);
-      close(report[1]);
+      close(pair[0]);
+      close(pair[1]);
       return -error;
     }
-    close(report[i]);
-    report[i] = lifted;
+    close(pair[i]);
+    pair[i] = lifted;
   }
   return 0;
 }
@@ -165,14 +183,15 @@ long Spawn(Call& call) {
   plan.stdio = reinterpret_cast<const int*>(call.args[3]);
   plan.latch = plan.stdio[3];
   plan.flags = static_cast<unsigned>(call.args[4]);
-  if ((plan.flags & ~(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID)) != 0) return -EINVAL;
+  constexpr unsigned kNamespaces = CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID;
+  if ((plan.flags & ~(kNamespaces | POSIX_SPAWN_SETPGROUP)) != 0) return -EINVAL;
   plan.parent = getpid();
   snprintf(plan.uid_map, sizeof(plan.uid_map), "0 %u 1", geteuid());
   snprintf(plan.gid_map, sizeof(plan.gid_map), "0 %u 1", getegid());
 
-  int report[2];
+  int pair[2];
   int step;
-  int opened = OpenReport(report, step);
+  int opened = OpenPair(pair, step);
   if (opened != 0) {
     child[2] = step;
     return opened;
@@ -183,19 +202,24 @@ long Spawn(Call& call) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int pidfd = -1;
-  long pid = syscall(SYS_clone, plan.flags | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, 0);
-  if (pid == 0) Child(plan, report);
+  long pid = syscall(SYS_clone, (plan.flags & kNamespaces) | CLONE_PIDFD | SIGCHLD, nullptr, &pidfd,
+                     nullptr, 0);
+  if (pid == 0) Child(plan, pair);
   int error = errno;
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  close(report[1]);
+  close(pair[1]);
 
   if (pid > 0) {
-    Failure failure = {};
-    // The pipe closes at exec; until then the child holds its other end.
-    const long end[6] = {report[0], reinterpret_cast<long>(&failure), sizeof(failure)};
+    Report failure = {};
+    // The pair closes at exec; until then the child holds its other end.
+    const long end[6] = {pair[0], reinterpret_cast<long>(&failure), sizeof(failure)};
     long length;
-    do length = Invoke(&call.cancelled, SYS_read, end);
-    while (length == -EINTR && call.cancelled == 0);
+    for (;;) {
+      length = Invoke(&call.cancelled, SYS_read, end);
+      bool asks = length > 0 && failure.step == kParent;
+      if (asks) send(pair[0], "", 1, MSG_NOSIGNAL);
+      if (!asks && (length != -EINTR || call.cancelled != 0)) break;
+    }
     if (length < 0) {
       failure = {kLatch, static_cast<int>(-length)};
       kill(static_cast<pid_t>(pid), SIGKILL);
@@ -210,7 +234,7 @@ long Spawn(Call& call) {
       pid = -1;
     }
   }
-  close(report[0]);
+  close(pair[0]);
   if (pid < 0) return -error;
   child[0] = static_cast<int>(pid);
   child[1] = pidfd;

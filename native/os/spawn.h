@@ -10,7 +10,8 @@ namespace closewait::os {
 //
 // argv and envp are NUL-terminated strings laid end to end; a lone NUL stands for none. stdio holds
 // the three descriptors that become 0, 1 and 2, and the latch or -1. flags may hold CLONE_NEWUSER,
-// in which the caller's user and group become 0, CLONE_NEWNET and CLONE_NEWPID. The program gets
+// in which the caller's user and group become 0, CLONE_NEWNET, CLONE_NEWPID, and
+// POSIX_SPAWN_SETPGROUP for a process group of its own. The program gets
 // SIGKILL when the calling thread ends (PR_SET_PDEATHSIG), an empty signal mask and default signal
 // actions.
 //
@@ -22,6 +23,6 @@ namespace closewait::os {
 // (a SpawnStep) in child[2].
 long Spawn(Call& call);
 
-enum SpawnStep : int { kClone, kPipe, kLatch, kUserMap, kLift, kPlace, kSeal, kExec };
+enum SpawnStep : int { kClone, kPair, kParent, kLatch, kUserMap, kLift, kPlace, kSeal, kExec };
 
 }  // namespace closewait::os

@@ -95,7 +95,8 @@ export class Program implements AsyncDisposable {
       const [output, stdout] = pipe();
       const [error, stderr] = pipe();
       const stdio: [number, number, number] = [stdin, stdout, stderr];
-      const options = { argv, stdio, newPid, ...(env && { env }) };
+      // What is typed at the terminal is for who runs the experiment: a program that Ctrl-C ends has not failed.
+      const options = { argv, stdio, newPid, newGroup: true, ...(env && { env }) };
       const spawn = (latch: object): Promise<sys.Spawned> =>
         actor.spawn(path, { ...options, ...latch });
       const child = await (onProcess ? hold(spawn, onProcess) : spawn({}));

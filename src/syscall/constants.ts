@@ -634,6 +634,7 @@ export const CLONE_NEWNS: number = macro('CLONE_NEWNS');
 export const CLONE_NEWPID: number = macro('CLONE_NEWPID');
 export const CLONE_NEWTIME: number = macro('CLONE_NEWTIME');
 export const CLONE_NEWUSER: number = macro('CLONE_NEWUSER');
+export const POSIX_SPAWN_SETPGROUP: number = macro('POSIX_SPAWN_SETPGROUP');
 export const CLONE_NEWUTS: number = macro('CLONE_NEWUTS');
 export const P_ALL: number = macro('P_ALL');
 export const P_PGID: number = macro('P_PGID');

@@ -9,6 +9,7 @@ import {
   CLONE_NEWUSER,
   P_PID,
   P_PIDFD,
+  POSIX_SPAWN_SETPGROUP,
   WEXITED,
 } from './constants.js';
 import { encodePath, encodeString, timespec } from './descriptor.js';
@@ -146,6 +147,11 @@ export interface SpawnOptions {
   /** A pid namespace of its own, in which it is the first process: with it all end that came of it. */
   readonly newPid?: boolean;
   /**
+   * A process group of its own: what is typed at the terminal, Ctrl-C for one, is not for it, and to read from there stops it
+   * (setpgid(2)).
+   */
+  readonly newGroup?: boolean;
+  /**
    * A blocking end of a socketpair: before it is the program, the process writes its pid there (4 bytes, as it sees it itself)
    * and waits for a byte. It ends (ECANCELED) where it reads the end instead; that takes shutdown(2), since it has a copy of
    * each descriptor. Meanwhile the call waits: it is another thread that answers, or what was written before. It stays the
@@ -163,7 +169,17 @@ export interface Spawned {
 
 // SpawnStep in native/os/spawn.h.
 const STEPS = [
-  ...['clone', 'pipe2', 'read(latch)', 'write(uid_map)', 'fcntl', 'dup2', 'close_range', 'execve'],
+  ...[
+    'clone',
+    'socketpair',
+    'getppid',
+    'read(latch)',
+    'write(uid_map)',
+    'fcntl',
+    'dup2',
+    'close_range',
+    'execve',
+  ],
 ];
 
 const block = (strings: readonly Uint8Array[]): Uint8Array =>
@@ -208,13 +224,16 @@ export const spawn = define<[path: string, options: SpawnOptions], Spawned>({
   enter: (invoke, room, path, options) => {
     checkObject('spawn: options', '{argv: string[]}', options);
     const { argv, env = process.env, stdio = [0, 1, 2] } = options;
-    const { newUser, newNet, newPid, latch } = options;
+    const { newUser, newNet, newPid, newGroup, latch } = options;
     return invoke(
       encodePath(path),
       encodeArguments(argv),
       encodeEnvironment(env),
       encodeDescriptors(stdio, latch),
-      (newUser ? CLONE_NEWUSER : 0) + (newNet ? CLONE_NEWNET : 0) + (newPid ? CLONE_NEWPID : 0),
+      (newUser ? CLONE_NEWUSER : 0) +
+        (newNet ? CLONE_NEWNET : 0) +
+        (newPid ? CLONE_NEWPID : 0) +
+        (newGroup ? POSIX_SPAWN_SETPGROUP : 0),
       room,
     );
   },

@@ -37,7 +37,7 @@ const rows: Row[] = [
   { what: 'snapshot', says: 'SyscallError: socket EMFILE: too many open files' },
   {
     what: 'spawn',
-    says: 'SyscallError: pipe2 EMFILE: too many open files (/bin/true)',
+    says: 'SyscallError: socketpair EMFILE: too many open files (/bin/true)',
     also: /clone/,
   },
   { what: 'diagnose', says: /^\w*Error: .*EMFILE: too many open files/ },

@@ -185,50 +185,6 @@ test('spawn(): numbers of descriptors that were closed lead nowhere, whatever sp
   }
 });
 
-const SOCKETS = [sys.AF_UNIX, sys.SOCK_STREAM | sys.SOCK_CLOEXEC] as const;
-
-/** Reads what a process writes at its latch. */
-function pidTold(fd: number): number {
-  const told = new Uint8Array(4);
-  const length = sys.read(fd, told);
-  if (length !== 4) throw new Error(`${length} bytes at the latch`);
-  return new Int32Array(told.buffer)[0] ?? 0;
-}
-
-test('spawn(): at a latch the process tells its pid, and becomes the program when it is let on', (t) => {
-  const owned = ownedBy(t);
-  const [ours, latch] = sys.socketpair(...SOCKETS).map((fd) => owned.own(fd)) as [number, number];
-  sys.write(ours, 'g');
-  const { text } = output(owned, '/bin/sh', {
-    argv: ['sh', '-c', 'echo $$; ls -l /dev/fd/'],
-    latch,
-  });
-  t.is(text.split('\n')[0], `${pidTold(ours)}`);
-  t.notRegex(text, /socket:/, 'the latch is not passed on');
-});
-
-test('spawn(): at a latch that is shut it ends, and none is left', (t) => {
-  const owned = ownedBy(t);
-  const [ours, latch] = sys.socketpair(...SOCKETS).map((fd) => owned.own(fd)) as [number, number];
-  sys.shutdown(ours, sys.SHUT_WR);
-  const error = t.throws(() => sys.spawn('/bin/true', { argv: ['true'], latch })) as Error;
-  t.like(error, { code: 'ECANCELED', syscall: 'read(latch)', path: '/bin/true' });
-  t.throws(() => sys.waitid(sys.P_ALL, 0, sys.WEXITED | sys.WNOHANG), { code: 'ECHILD' });
-});
-
-test('spawn(): a wait at a latch ends with its signal, and none is left', async (t) => {
-  const owned = ownedBy(t);
-  const [ours, latch] = sys.socketpair(...SOCKETS).map((fd) => owned.own(fd)) as [number, number];
-  await using actor = await sys.Actor.start({ name: 'spawner' });
-  const tired = new AbortController();
-  const options = { argv: ['true'], latch };
-  const child = actor.spawn('/bin/true', options, { signal: tired.signal });
-  const pid = pidTold(ours);
-  tired.abort();
-  await t.throwsAsync(child, { name: 'AbortError' });
-  t.throws(() => sys.waitid(sys.P_PID, pid), { code: 'ECHILD' });
-});
-
 test('spawn(): while standard descriptors are closed, a program starts, and one that does not start is told', (t) => {
   const { stdout, stderr } = runScript(`
     const saved = [0, 1, 2].map((fd) => sys.fcntl(fd, sys.F_DUPFD_CLOEXEC, 3));

@@ -18,7 +18,7 @@ const LIBRARY = [
   ...['linux/if_ether.h', 'linux/if_packet.h', 'linux/inet_diag.h', 'linux/net_tstamp.h'],
   ...['linux/netlink.h', 'linux/pkt_sched.h', 'linux/sock_diag.h', 'linux/socket.h'],
   ...['linux/sockios.h', 'net/if.h', 'netinet/in.h', 'netinet/ip.h', 'netinet/tcp.h', 'poll.h'],
-  ...['sched.h', 'signal.h', 'sys/epoll.h', 'sys/eventfd.h'],
+  ...['sched.h', 'signal.h', 'spawn.h', 'sys/epoll.h', 'sys/eventfd.h'],
   ...['sys/ioctl.h', 'sys/socket.h', 'sys/syscall.h', 'sys/wait.h', 'time.h', 'unistd.h'],
 ];
 // They define structs that the C library's headers define, too: names of theirs only, and by themselves.
