@@ -283,7 +283,7 @@ export const pathMtu = struct<PathMtu>({
 export interface FlowLabel {
   /** The destination it is for. */
   readonly address: string;
-  /** 20 bits; 0 has the kernel choose, which it tells to bytes given to setsockopt only. */
+  /** 20 bits; 0 has the kernel choose, which it tells to bytes given to the blocking setsockopt only, and not by an actor. */
   readonly label: number;
   /** IPV6_FL_A_GET, IPV6_FL_A_PUT or IPV6_FL_A_RENEW. */
   readonly action: number;

@@ -75,7 +75,10 @@ export const setns = define<[fd: number, nstype: number], void>({
   leave: nothing,
 });
 
-/** `int unshare(int flags)`: gives the calling thread namespaces of its own. CLONE_NEWUSER needs a lone thread. */
+/**
+ * `int unshare(int flags)`: gives the calling thread namespaces of its own. CLONE_NEWUSER needs a lone thread. An actor refuses
+ * CLONE_FILES (EINVAL): its descriptors are everybody's.
+ */
 export const unshare = define<[flags: number], void>({
   name: 'unshare',
   leave: nothing,

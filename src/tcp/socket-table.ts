@@ -59,6 +59,7 @@ export interface SocketRow {
   readonly sendQ: number;
   /** 0 for a socket without a descriptor: not yet accepted, orphaned, or TIME_WAIT. */
   readonly inode: number;
+  /** Of the owner; 0 for what has none: a request, an orphan that is a stub (FIN_WAIT2, TIME_WAIT). */
   readonly uid: number;
   readonly timer: TimerName;
   /** Until the timer expires. */
@@ -69,7 +70,7 @@ export interface SocketRow {
   readonly cookie: bigint;
   /** Interface index the socket is bound to, or 0. */
   readonly interface: number;
-  /** RCV_SHUTDOWN (1) and SEND_SHUTDOWN (2) bits; absent for TIME_WAIT. */
+  /** RCV_SHUTDOWN (1) and SEND_SHUTDOWN (2) bits; absent for a request and a stub. */
   readonly shutdown?: number;
   /** Present where the request asked for it and the socket has it. A view of the table's bytes. */
   readonly info?: TcpInfo;

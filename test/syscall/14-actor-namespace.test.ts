@@ -32,6 +32,14 @@ asRoot(`unshare() moves the actor's thread and no other`, async (t) => {
   t.is(readlinkSync(OWN), home);
 });
 
+test(`unshare(CLONE_FILES) is refused: an actor's descriptors are everybody's`, async (t) => {
+  const actor = await actorOf(t);
+  // linux/sched.h
+  const CLONE_FILES = 0x400;
+  await t.throwsAsync(actor.unshare(CLONE_FILES), { code: 'EINVAL' });
+  await t.throwsAsync(actor.unshare(CLONE_FILES | sys.CLONE_NEWNET), { code: 'EINVAL' });
+});
+
 asRoot(`an actor starts in the namespace of a descriptor`, async (t) => {
   const owned = ownedBy(t);
   const first = await actorOf(t);
