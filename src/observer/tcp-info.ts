@@ -65,8 +65,9 @@ export class TcpInfoReader {
     const last = this.#answer;
     const answer = last === undefined ? read(fd) : rereadOption(fd, IPPROTO_TCP, TCP_INFO, last);
     if (answer === last && this.#view !== undefined) return this.#view;
+    const info = view(answer);
     this.#answer = answer;
-    this.#view = view(answer);
-    return this.#view;
+    this.#view = info;
+    return info;
   }
 }
