@@ -4,7 +4,7 @@ import * as sys from '../syscall/sys.js';
 export interface Inside {
   /** Resolves to the exit code, or 128 + the signal as a shell says it. */
   readonly exitCode: Promise<number>;
-  /** Passes a signal on to the command. */
+  /** Passes a signal on to the command; does nothing when that has ended. */
   signal(number: number): void;
 }
 
@@ -22,17 +22,25 @@ export async function enterNamespaces(path: string, argv: readonly string[]): Pr
     await actor.stop();
     throw error;
   }
+  let ended = false;
   const wait = async (): Promise<number> => {
     try {
       const { code, status } = await actor.waitid(sys.P_PIDFD, child.pidfd);
       return code === sys.CLD_EXITED ? status : 128 + status;
     } finally {
+      ended = true;
       sys.close(child.pidfd);
       await actor.stop();
     }
   };
-  return {
-    exitCode: wait(),
-    signal: (number) => sys.pidfd_send_signal(child.pidfd, number),
+  const signal = (number: number): void => {
+    if (ended) return;
+    try {
+      sys.pidfd_send_signal(child.pidfd, number);
+    } catch (error) {
+      // The actor may know of the end before this thread does.
+      if (!(error instanceof sys.SyscallError && error.code === 'ESRCH')) throw error;
+    }
   };
+  return { exitCode: wait(), signal };
 }

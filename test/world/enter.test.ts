@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { ExecutionContext } from 'ava';
 import * as sys from '../../src/syscall/sys.js';
@@ -13,6 +14,14 @@ const SH = '/bin/sh';
 const inside = (title: string, run: (t: ExecutionContext) => Promise<void>): void =>
   testUnless(noUserNamespace, title, run);
 
+/** The child of this process that runs a program of that name. */
+function childNamed(name: string): number {
+  const children = readdirSync('/proc/self/task')
+    .flatMap((tid) => readFileSync(`/proc/self/task/${tid}/children`, 'utf8').split(' '))
+    .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/comm`, 'utf8') === `${name}\n`);
+  return Number(children[0]);
+}
+
 inside('the exit code of the command inside comes out', async (t) => {
   const { exitCode } = await enterNamespaces(SH, ['sh', '-c', 'exit 7']);
   t.is(await exitCode, 7);
@@ -22,6 +31,24 @@ inside('a signal is passed on, and its end is told as a shell does', async (t) =
   const command = await enterNamespaces('/bin/sleep', ['sleep', '1000']);
   command.signal(sys.SIGTERM);
   t.is(await command.exitCode, 128 + sys.SIGTERM);
+});
+
+inside('a signal to what has ended does nothing, whether or not its end is told yet', async (t) => {
+  const command = await enterNamespaces('/bin/sleep', ['sleep', '1000']);
+  const pid = childNamed('sleep');
+  process.kill(pid, 'SIGTERM');
+  // Without an await: the actor reaps it, and this thread is not told yet.
+  const deadline = performance.now() + 30_000;
+  while (existsSync(`/proc/${pid}`)) t.true(performance.now() < deadline, `${pid} is there still`);
+  t.notThrows(() => command.signal(sys.SIGTERM));
+  t.is(await command.exitCode, 128 + sys.SIGTERM);
+
+  // What the number of its descriptor stands for now is left alone.
+  const other = await enterNamespaces('/bin/sleep', ['sleep', '1000']);
+  t.notThrows(() => command.signal(sys.SIGKILL));
+  other.signal(sys.SIGTERM);
+  t.is(await other.exitCode, 128 + sys.SIGTERM);
+  t.notThrows(() => other.signal(sys.SIGTERM));
 });
 
 inside('the command is root there, with a network of its own', async (t) => {
