@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // argv, exit codes, stdout. What a command needs is imported when it runs: `--help` should not wait for the rest.
 
-import { fstatSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, readFileSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { styleText } from 'node:util';
 import type { Io } from './command/command.js';
-import { CANNOT_RUN, CannotRun, USAGE, Usage } from './command/command.js';
+import { CANNOT_RUN, CannotRun, INTERRUPTED, USAGE, Usage } from './command/command.js';
 import { messageOf } from './command/remedy.js';
 
 const chatter = (line: string): void => console.error(`closewait: ${line}`);
@@ -40,6 +41,12 @@ function status(line: string): void {
 }
 
 const STDOUT = 1;
+
+/** Of the standard descriptors. */
+const terminals = [0, STDOUT, 2].filter((fd) => isatty(fd));
+
+/** Those whose terminal was closed since. */
+const hungUp = (): number[] => terminals.filter((fd) => !isatty(fd));
 
 function unwritable(error: NodeJS.ErrnoException): never {
   // A reader that has seen enough (`| head`) is no error.
@@ -294,7 +301,7 @@ function explain(thrown: unknown): number {
   if (error instanceof Error && 'code' in error) {
     if (error.name === 'AbortError') {
       chatter('interrupted');
-      return 130;
+      return INTERRUPTED;
     }
     const cannot = ['ERR_UNSUPPORTED_PLATFORM', 'ERR_ADDON_MISSING', 'ERR_LOOPBACK_DOWN'];
     // What the kernel refuses to the lab itself is no result of an experiment.
@@ -306,5 +313,15 @@ function explain(thrown: unknown): number {
   throw error;
 }
 
-process.stdout.on('error', unwritable);
+process.stdout.on('error', (error) => {
+  // A job in the background is not told, and the others perhaps not yet: it ends as they do.
+  if (hungUp().includes(STDOUT)) process.kill(process.pid, 'SIGHUP');
+  else unwritable(error);
+});
+// Nobody is left to be told.
+process.stderr.on('error', () => {});
+// At its end Node 20 aborts over a terminal that it cannot set as it was, but not over a closed descriptor.
+process.on('exit', () => {
+  for (const fd of hungUp()) closeSync(fd);
+});
 process.exitCode = await main(process.argv.slice(2)).catch(explain);

@@ -10,13 +10,12 @@ import {
   AS_EXPECTED,
   CannotRun,
   EXPECTATION_FAILED,
+  INTERRUPTED,
   type Io,
   interruption,
   Usage,
 } from './command.js';
 import { again, bestWorld, needProc } from './place.js';
-
-const INTERRUPTED = 130;
 
 export interface BenchFlags extends PlanFlags {
   readonly json?: true;

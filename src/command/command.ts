@@ -5,6 +5,7 @@ export const AS_EXPECTED = 0;
 export const EXPECTATION_FAILED = 1;
 export const USAGE = 2;
 export const CANNOT_RUN = 3;
+export const INTERRUPTED = 130;
 
 /** What a command speaks through: stdout is data, stderr is chatter. */
 export interface Io {
