@@ -1,9 +1,12 @@
 import { existsSync, readlinkSync, statfsSync } from 'node:fs';
 import { constants } from 'node:os';
-import { enterNamespaces } from '../world/enter.js';
+import { enterNamespaces, setUpLoopback } from '../world/enter.js';
 import { LoopbackDownError, privilege, World } from '../world/world.js';
 import { CannotRun, type Io } from './command.js';
 import { messageOf } from './remedy.js';
+
+/** In the environment of the command where it was started again: the network namespace it is in is its own. */
+const INSIDE = 'CLOSEWAIT_INSIDE';
 
 /**
  * As a plain user, runs this very command again as root of a namespace of its own; undefined if there is no need to, or if
@@ -13,7 +16,8 @@ export async function again({ chatter }: Io): Promise<number | undefined> {
   if (privilege() !== 'plain') return undefined;
   try {
     const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-    const inside = await enterNamespaces(process.execPath, argv);
+    const env = { ...process.env, [INSIDE]: '1' };
+    const inside = await enterNamespaces(process.execPath, argv, env);
     // A terminal sends Ctrl-C to both, others send their signal only to us: the one inside may hear it twice.
     for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(name, () => inside.signal(constants.signals[name]));
@@ -28,7 +32,7 @@ export async function again({ chatter }: Io): Promise<number | undefined> {
   }
 }
 
-/** A namespace where this process may make one, else the host's network. */
+/** A namespace where this process may make one, else the network it is in. */
 export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> {
   if (privilege() === 'plain') return 'host';
   try {
@@ -37,13 +41,18 @@ export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> 
   } catch (error) {
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
     const why = `no network namespace here (${messageOf(error)})`;
-    await needLoopback(why);
-    chatter(`${why}; on the host's loopback instead`);
+    if (process.env[INSIDE] !== undefined) {
+      await setUpLoopback();
+      chatter(`${why}; on the loopback of the one made for this command instead`);
+    } else {
+      await needLoopback(why);
+      chatter(`${why}; on the host's loopback instead`);
+    }
     return 'host';
   }
 }
 
-/** Refuses a network where nothing can be instead: the one that this command was put into by itself has nothing that is up. */
+/** Refuses a network where nothing can be instead. */
 async function needLoopback(why: string): Promise<void> {
   try {
     await (await World.open('host')).close();

@@ -167,7 +167,7 @@ function checkLine(check: Check, paint: Paint): string {
 const PLACES: Readonly<Record<Run['record']['world']['kind'], string>> = {
   namespace: 'a network namespace of its own',
   network: 'two network namespaces of its own',
-  host: "the host's own network",
+  host: 'the network it was started in',
 };
 
 /** The whole story of one run, for a person: programs, then moment by moment packets, sockets, states, causes. */

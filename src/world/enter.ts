@@ -1,4 +1,5 @@
 import * as sys from '../syscall/sys.js';
+import { Interfaces } from './interfaces.js';
 
 /** How a command ended that ran inside. */
 export interface Inside {
@@ -13,11 +14,15 @@ export interface Inside {
  * That is how a plain user gets a private network. Throws SyscallError where the kernel or its policy forbids it (EPERM,
  * ENOSPC, EUSERS).
  */
-export async function enterNamespaces(path: string, argv: readonly string[]): Promise<Inside> {
+export async function enterNamespaces(
+  path: string,
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<Inside> {
   const actor = await sys.Actor.start({ name: 'enter' });
   let child: sys.Spawned;
   try {
-    child = await actor.spawn(path, { argv, newUser: true, newNet: true });
+    child = await actor.spawn(path, { argv, env, newUser: true, newNet: true });
   } catch (error) {
     await actor.stop();
     throw error;
@@ -43,4 +48,11 @@ export async function enterNamespaces(path: string, argv: readonly string[]): Pr
     }
   };
   return { exitCode: wait(), signal };
+}
+
+/** Sets up the loopback of the namespace that this process was put into: nothing is up in it. Throws SyscallError. */
+export async function setUpLoopback(): Promise<void> {
+  await using actor = await sys.Actor.start({ name: 'enter' });
+  using interfaces = await Interfaces.open(actor);
+  await interfaces.setUp('lo');
 }

@@ -1,4 +1,5 @@
 import { fstatSync, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as sys from '../syscall/sys.js';
 import { checkString, outOfRange } from '../tcp/argument.js';
 import { hasIpv6 } from './interfaces.js';
@@ -8,6 +9,8 @@ const LONGEST_SETTING = 4096;
 // On a loaded machine a segment may be on its way for longer than the usual least retransmission timeout of 200 ms: over a
 // link, and over loopback too, when a processor is away before it has taken in what lies in its queue.
 const PATIENCE = ['net/ipv4/tcp_rto_min_us', '1000000'] as const;
+/** How long the kernel may take to free a namespace, or somebody else here to let one go. */
+const FREED_MS = 10_000;
 
 /**
  * A network namespace and the actors in it. It has no name in the file system: it dies with the last thread, process and
@@ -18,16 +21,22 @@ export class Namespace implements AsyncDisposable {
   readonly #netns: number;
   readonly #actors = new Set<sys.Actor>();
   #closed = false;
+  /** Whether one was opened here before. */
+  static #opened = false;
 
   private constructor(netns: number) {
     this.#netns = netns;
     this.inode = netns < 0 ? statSync('/proc/self/ns/net').ino : fstatSync(netns).ino;
   }
 
-  /** Makes a namespace with nothing in it but `lo`, which is down. Throws SyscallError, EPERM from unshare without the right. */
+  /**
+   * Makes a namespace with nothing in it but `lo`, which is down. Where there may be no more of them (ENOSPC), and this
+   * process has had one, waits up to 10 s for it. Throws SyscallError, EPERM from unshare without the right.
+   */
   static async open(): Promise<Namespace> {
     await using maker = await sys.Actor.start({ name: 'namespace' });
-    await maker.unshare(sys.CLONE_NEWNET);
+    await unshareNet(maker, Namespace.#opened ? FREED_MS : 0);
+    Namespace.#opened = true;
     return new Namespace(
       await maker.open('/proc/thread-self/ns/net', sys.O_RDONLY | sys.O_CLOEXEC),
     );
@@ -136,5 +145,19 @@ export class Namespace implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+/** One that was let go counts until the kernel has freed it, which it does in its own time (cleanup_net). */
+async function unshareNet(maker: sys.Actor, patienceMs: number): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    try {
+      return await maker.unshare(sys.CLONE_NEWNET);
+    } catch (error) {
+      const isFull = error instanceof sys.SyscallError && error.code === 'ENOSPC';
+      if (!isFull || performance.now() >= deadline) throw error;
+    }
+    await delay(10);
   }
 }

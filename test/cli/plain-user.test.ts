@@ -264,6 +264,34 @@ for (const { who, map, command, privilege } of [
   );
 }
 
+for (const { most, kind, says } of [
+  {
+    most: 1,
+    kind: 'host',
+    says: /^closewait: no network namespace here \(unshare ENOSPC.*\); on the loopback of the one made for this command instead\n$/,
+  },
+  // The trial's own is freed only after the run has asked for its.
+  { most: 2, kind: 'namespace', says: /^$/ },
+]) {
+  testUnless(
+    cannot ?? noUserNamespace,
+    `a plain user who may have ${most} network namespaces: with a capture`,
+    async (t) => {
+      const limit = `echo ${most} > /proc/sys/user/max_net_namespaces && exec "$@"`;
+      const map = ['--map-user=1000', '--map-group=1000', '--keep-caps'];
+      const limited = [...PLAIN, 'unshare', '-U', ...map, 'sh', '-c', limit, 'sh', ...DROP];
+      const command = [...limited, ...run(commandIn(t), 'close-wait', '--driver', 'raw', '--json')];
+      const { code, stdout, stderr } = finished(command);
+      t.regex(stderr, says);
+      const { observers, reason, ...record } = JSON.parse(stdout);
+      t.is(reason, undefined);
+      t.like(record, { verdict: 'reproduced', world: { kind, privilege: 'user-namespace' } });
+      t.true(observers.find(({ name }: { name: string }) => name === 'capture').available);
+      t.is(code, 0);
+    },
+  );
+}
+
 testUnless(isRoot ? noOtherUser : 'needs root', 'root: --host-network has a capture', async (t) => {
   const { code, stdout } = finished(run(CLI, 'close-wait', '--host-network', '--json'));
   const record = JSON.parse(stdout);
