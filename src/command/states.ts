@@ -12,7 +12,8 @@ export function states(flags: { json?: true; state?: string[] }, { out, chatter 
     throw new Usage(`no state "${name}"; spelled as in netstat`);
   });
   const table = snapshot(wanted === undefined ? {} : { states: wanted });
-  const rows = [...table];
+  // Listeners of both families come before the rest; netstat has all of tcp before tcp6 (AF_INET is the lesser number).
+  const rows = [...table].sort((one, other) => one.family - other.family);
   const held = rows.map(({ inode }) => inode).filter((inode) => inode !== 0);
   const { holders, incomplete } = holdersOf(held);
   const owned = rows.map((row) => ({ ...row, holders: holders.get(row.inode) ?? [] }));
