@@ -81,11 +81,13 @@ function diagnosisText(diagnosis: Diagnosis, moment: Moment): string {
   return lines.join('\n');
 }
 
-/** Where the article and the kernel of this run differ; only what the run itself showed. */
+/** Where the article and the kernel of this run differ; only what the run itself showed, and what it did not show. */
 function differences({ frames, record }: Run): string[] {
   const notes: string[] = [];
+  const unseen: string[] = [];
   const data = frames.find(({ segment }) => segment.payloadLength > 0)?.segment.payload;
-  if (data?.at(-1) === 0x0a) {
+  if (data === undefined) unseen.push('the bytes of "test"');
+  else if (data.at(-1) === 0x0a) {
     const bytes = Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
     const kept =
       record.driver === 'program' && record.command === undefined ? ' that fgets() keeps' : '';
@@ -103,7 +105,7 @@ function differences({ frames, record }: Run): string[] {
         ? 'the delayed ACK, as in the article (41 ms)'
         : 'not delayed; in the article it took 41 ms';
     notes.push(`The FIN was acknowledged after ${ms(after)}: ${how}.`);
-  }
+  } else unseen.push('when the FIN was acknowledged');
   const last = frames.findLastIndex(({ segment }) => segment.flags.includes('F'));
   const [answer, end] = [frames[last], frames[last + 1]];
   if (last > fin && answer !== undefined && end !== undefined) {
@@ -112,6 +114,11 @@ function differences({ frames, record }: Run): string[] {
     notes.push(
       `LAST_ACK lasted from the server's FIN to its ACK: ${ms(end.tNs - answer.tNs)}.${where}`,
     );
+  } else unseen.push('how long LAST_ACK lasted');
+  if (unseen.length > 0) {
+    const { reason } = record.observers.find(({ name }) => name === 'capture') ?? {};
+    const why = reason === undefined ? '' : `; capture ${reason}`;
+    notes.push(`Not compared, as no packet that shows it was seen${why}: ${unseen.join(', ')}.`);
   }
   notes.push(
     'Addresses are numbers, as with tcpdump -n and netstat -n; the port is one the kernel chose. The window and its scale ' +

@@ -93,6 +93,14 @@ test('what was not seen is named, with the reason', (t) => {
   const text = formatRun({ ...runOf({ observers }), frames: [] }, closeWait, plain);
   t.regex(text, /^not seen: capture: needs CAP_NET_RAW$/m);
   t.notRegex(text, /Flags \[/);
+  t.regex(
+    text,
+    /^- Not compared, as no packet that shows it was seen; capture needs CAP_NET_RAW: the bytes of "test", when the FIN was acknowledged, how long LAST_ACK lasted\.$/m,
+  );
+  const beside = /^- Not compared.*seen: how long LAST_ACK lasted\.$/m;
+  const run = runOf();
+  t.notRegex(formatRun(run, closeWait, plain), beside);
+  t.regex(formatRun({ ...run, frames: run.frames.slice(0, -1) }, closeWait, plain), beside);
 });
 
 test('a failed check has both values, and the verdict the first of them', (t) => {
