@@ -180,11 +180,17 @@ export function loudFiles(tree: Tree): string[] {
   return [...tree].flatMap(([path, source]) => {
     if (!path.startsWith('src/') || path === 'src/cli.ts') return [];
     const code = codeOf(source);
-    const uses = [/\bconsole\s*[.[]/, /\bprocess\s*\.\s*(?:exit|reallyExit|abort)\b/];
-    return uses.flatMap((use) => {
-      const match = use.exec(code);
-      return match === null ? [] : [`${path}: ${match[0]}`];
-    });
+    const uses = [
+      /\bconsole\b/,
+      /\bprocess\s*(?:\?\.|\.)\s*(?:exit|reallyExit|abort)\b/,
+      /\bprocess\s*(?:\?\.\s*)?\[/,
+      /\{[^{}]*\b(?:exit|reallyExit|abort)\b[^{}]*\}\s*=\s*process\b/,
+    ];
+    const used = uses.flatMap((use) => use.exec(code)?.[0] ?? []);
+    const imported = importsOf(source)
+      .filter(({ from, typeOnly }) => /^(?:node:)?(?:process|console)$/.test(from) && !typeOnly)
+      .map(({ from }) => from);
+    return [...used, ...imported].map((what) => `${path}: ${what}`);
   });
 }
 
