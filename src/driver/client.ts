@@ -29,7 +29,7 @@ function converse({ family, address, port }: Options): number {
   sys.connect(sock, { address, port });
   print('Connected..............\n');
 
-  const input = new LineReader();
+  using input = new LineReader();
   const reply = new Uint8Array(BUF_SIZE - 1);
   for (;;) {
     print('Input message(Q to quit): ');

@@ -42,23 +42,25 @@ export function readOnce(fd: number, buffer: Uint8Array): number {
   return restarted(fd, sys.POLLIN, () => sys.read(fd, buffer));
 }
 
-/** Reads standard input by lines, as fgets(3) does. */
-export class LineReader {
+/** Reads standard input by lines, as fgets(3) does; what it has read ahead goes back when it is disposed of, as at exit(3). */
+export class LineReader implements Disposable {
   readonly #chunk = new Uint8Array(4096);
   #pending: Uint8Array = new Uint8Array(0);
+  #ended = false;
 
   /**
    * Returns one line with its newline, or its first `size` - 1 bytes if it is longer; undefined at the end.
    *
-   * A last line without a newline is returned as it is.
+   * A last line without a newline is returned as it is. The end stays the end: a terminal could give more, and is not asked.
    */
   fgets(size: number): Uint8Array | undefined {
     for (;;) {
       const newline = this.#pending.subarray(0, size - 1).indexOf(NEWLINE);
       if (newline >= 0) return this.#take(newline + 1);
       if (this.#pending.length >= size - 1) return this.#take(size - 1);
-      const length = readOnce(STDIN, this.#chunk);
-      if (length === 0) return this.#pending.length > 0 ? this.#take(size - 1) : undefined;
+      const length = this.#ended ? 0 : readOnce(STDIN, this.#chunk);
+      this.#ended = length === 0;
+      if (this.#ended) return this.#pending.length > 0 ? this.#take(size - 1) : undefined;
       this.#pending = Buffer.concat([this.#pending, this.#chunk.subarray(0, length)]);
     }
   }
@@ -67,6 +69,17 @@ export class LineReader {
     const line = this.#pending.subarray(0, length);
     this.#pending = this.#pending.subarray(length);
     return line;
+  }
+
+  [Symbol.dispose](): void {
+    const unread = this.#take(this.#pending.length).length;
+    if (unread === 0) return;
+    try {
+      sys.lseek(STDIN, -unread, sys.SEEK_CUR);
+    } catch (error) {
+      // Nothing goes back into a pipe or a terminal (ESPIPE); exit() has no error either.
+      if (!(error instanceof sys.SyscallError)) throw error;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -6,6 +7,7 @@ import { threadsOf } from '../../src/observer/process.js';
 import { SockDiag } from '../../src/observer/sock-diag.js';
 import * as sys from '../../src/syscall/sys.js';
 import { refusing } from '../fixture/sockets.js';
+import { noTool, testUnless } from '../world/ability.js';
 import {
   callsIn,
   closewait,
@@ -158,6 +160,50 @@ test('input that somebody makes non-blocking is waited for', async (t) => {
   sys.close(readEnd);
   sys.close(writeEnd);
 });
+
+test('the end of input stays the end: what comes after is not read', async (t) => {
+  const path = join(scratch(t), 'input');
+  writeFileSync(path, 'abc');
+  let received = '';
+  const { port, server } = await listening(t, (socket) =>
+    socket.on('data', (bytes) => {
+      received += bytes;
+      appendFileSync(path, 'more\n');
+      socket.write(bytes);
+    }),
+  );
+  using owned = new sys.Descriptors();
+  const input = owned.own(sys.open(path, sys.O_RDONLY | sys.O_CLOEXEC));
+  const client = new Program(t, closewait('client', '127.0.0.1', `${port}`), input);
+  t.is(await client.end(), 0);
+  t.is(client.stdout, `${HELLO}${PROMPT}${REPLY}abc${PROMPT}`);
+  await drained(server);
+  t.is(received, 'abc');
+});
+
+const ends: { title: string; serve: (socket: Socket) => void; exit: number }[] = [
+  { title: 'Q', serve: (socket) => socket.pipe(socket), exit: 0 },
+  { title: 'the end of the server', serve: (socket) => socket.end(), exit: 1 },
+];
+const noCompiler = noTool('cc');
+
+for (const { title, serve, exit } of ends) {
+  for (const program of ['own', 'c']) {
+    const given = `at ${title} whoever reads the file next reads on from there: ${program}`;
+    testUnless(program === 'c' ? noCompiler : undefined, given, async (t) => {
+      const directory = scratch(t);
+      const path = join(directory, 'input');
+      writeFileSync(path, `test\n${exit === 0 ? 'Q\n' : ''}the rest\n`);
+      using owned = new sys.Descriptors();
+      const input = owned.own(sys.open(path, sys.O_RDONLY | sys.O_CLOEXEC));
+      const { port } = await listening(t, serve);
+      const command = program === 'c' ? [compiled(directory, 'echo_client')] : closewait('client');
+      const client = new Program(t, [...command, '127.0.0.1', `${port}`], input);
+      t.is(await client.end(), exit);
+      t.is(readFileSync(input, 'utf8'), 'the rest\n');
+    });
+  }
+}
 
 for (const output of ['>/dev/full', '>&-']) {
   test(`output that goes nowhere (${output}) ends no conversation, as in C`, async (t) => {
