@@ -31,6 +31,10 @@ export function explain(error: unknown): void {
   complain(advice === undefined ? error.message : `${error.message}: ${advice}`);
 }
 
+/** Whether a program has told on stderr which call failed, or that its peer is gone: what else ends it is not its connection's. */
+export const hasSaidWhy = (stderr: string): boolean =>
+  /^(?:\w+\(\) error$|The server closed )/m.test(stderr);
+
 /** An argument that cannot be used; the message is for the user. */
 class BadArgument extends Error {}
 

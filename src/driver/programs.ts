@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
 import type { Host } from '../world/host.js';
+import { hasSaidWhy } from './article.js';
 import { borrowSocket } from './borrow.js';
 import { LimitedClient, LimitedServer } from './limited.js';
 import { Program } from './program.js';
@@ -17,9 +18,11 @@ import type {
   ListenOptions,
   ServerRole,
 } from './role.js';
+import { NotReady } from './running.js';
 import { missingClose } from './server.js';
 
 const DEADLINE_MS = 10_000;
+const REPLY = 'Message from server: ';
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 
 /** The system call that a process's first thread is blocked in (proc(5), /proc/pid/syscall). */
@@ -86,13 +89,35 @@ class Acting {
     return this.process;
   }
 
-  printed(what: string): Promise<void> {
-    const before = this.running.printed().lastIndexOf(what);
-    return this.running.until(
-      JSON.stringify(what),
-      () => this.running.printed().lastIndexOf(what) > before,
-      DEADLINE_MS,
-    );
+  /**
+   * Waits until `ready` is true of the program. Throws an Error where it has ended with what failed: that is an answer of the
+   * kernel's. Throws NotReady where it has ended otherwise, or the time is over: a program that is stopped, that the machine
+   * gives no time or too little memory, tells nothing of TCP.
+   */
+  async until(what: string, ready: (program: Program) => boolean): Promise<void> {
+    const program = this.running;
+    try {
+      await program.until(what, () => ready(program), DEADLINE_MS);
+    } catch (error) {
+      if (hasSaidWhy(program.printed('error'))) throw error;
+      throw new NotReady((error as Error).message);
+    }
+  }
+
+  /** Types a line into it. Throws as `until` does, where nobody reads it any more. */
+  async type(line: string): Promise<void> {
+    try {
+      this.running.type(line);
+    } catch (error) {
+      if (!(error instanceof sys.SyscallError && error.code === 'EPIPE')) throw error;
+      await this.until(`${JSON.stringify(line)} to be read`, () => false);
+    }
+  }
+
+  /** Waits for its end, which is to be this one, and for its last words. Throws as `until` does. */
+  async ended(how: string): Promise<void> {
+    await this.until(`its end with ${how}`, ({ ending }) => ending === how);
+    await this.running.exited;
   }
 }
 
@@ -133,7 +158,7 @@ class ServerProgram extends LimitedServer implements ServerRole {
     const host = this.#family === 6 ? ['--host', '::1'] : [];
     const server = await this.acting.start(String(port), ...host);
     const line = /Listening on \S+:(\d+)\n/;
-    await server.until('its port', () => line.test(server.printed('error')), DEADLINE_MS);
+    await this.acting.until('its port', () => line.test(server.printed('error')));
     const address = this.#family === 6 ? '::1' : '127.0.0.1';
     this.address = { address, port: Number(line.exec(server.printed('error'))?.[1]) };
     await this.onListen(this.address);
@@ -141,8 +166,7 @@ class ServerProgram extends LimitedServer implements ServerRole {
   }
 
   async accept(): Promise<void> {
-    const server = this.acting.running;
-    await server.until('a client', () => server.printed().includes('Connected'), DEADLINE_MS);
+    await this.acting.until('a client', (server) => server.printed().includes('Connected'));
   }
 
   async echo(): Promise<void> {}
@@ -160,7 +184,8 @@ class ServerProgram extends LimitedServer implements ServerRole {
     const { pid } = this.acting.running;
     const deadline = performance.now() + DEADLINE_MS;
     while (blockedIn(pid) !== 'clock_nanosleep') {
-      if (performance.now() > deadline) throw new Error('the server program has not gone to sleep');
+      if (performance.now() > deadline)
+        throw new NotReady('the server program has not gone to sleep');
       await tick(1);
     }
   }
@@ -168,7 +193,7 @@ class ServerProgram extends LimitedServer implements ServerRole {
   /** Ctrl-C: the only way this program ever closes anything. */
   async close(): Promise<void> {
     this.acting.running.signal(sys.SIGINT);
-    await this.acting.running.exited;
+    await this.acting.ended(`signal ${sys.SIGINT}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -179,7 +204,8 @@ class ServerProgram extends LimitedServer implements ServerRole {
 class ClientProgram extends LimitedClient implements ClientRole {
   readonly driver = 'program';
   readonly acting: Acting;
-  #reply: Promise<void> = Promise.resolve();
+  /** Where the last reply began when something was sent. */
+  #before = -1;
 
   constructor(host: Host) {
     super();
@@ -203,25 +229,24 @@ class ClientProgram extends LimitedClient implements ClientRole {
   }
 
   async connect(to: Endpoint): Promise<void> {
-    const client = await this.acting.start(to.address, String(to.port));
-    await client.until('its prompt', () => client.printed().includes('quit): '), DEADLINE_MS);
+    await this.acting.start(to.address, String(to.port));
+    await this.acting.until('its prompt', (client) => client.printed().includes('quit): '));
   }
 
   async send(data: string | Uint8Array): Promise<number> {
     const text = typeof data === 'string' ? data : Buffer.from(data).toString();
     if (!text.endsWith('\n')) return await this.cannot('a write of anything but whole lines');
-    this.#reply = this.acting.printed('Message from server: ');
-    this.#reply.catch(() => {});
-    this.acting.running.type(text);
+    this.#before = this.acting.running.printed().lastIndexOf(REPLY);
+    await this.acting.type(text);
     return Buffer.byteLength(text);
   }
 
   async receive(): Promise<string> {
-    await this.#reply;
-    const client = this.acting.running;
+    const isNext = (client: Program) => client.printed().lastIndexOf(REPLY) > this.#before;
+    await this.acting.until(JSON.stringify(REPLY), isNext);
     const reply = /Message from server: ([^\n]*\n)Input message\(Q to quit\): $/;
-    await client.until('the prompt', () => reply.test(client.printed()), DEADLINE_MS);
-    return reply.exec(client.printed())?.[1] ?? '';
+    await this.acting.until('the prompt', (client) => reply.test(client.printed()));
+    return reply.exec(this.acting.running.printed())?.[1] ?? '';
   }
 
   readEnd(): Promise<void> {
@@ -229,12 +254,8 @@ class ClientProgram extends LimitedClient implements ClientRole {
   }
 
   async close(): Promise<void> {
-    this.acting.running.type('Q\n');
-    const { code, status } = await this.acting.running.exited;
-    if (code !== sys.CLD_EXITED || status !== 0) {
-      const said = this.acting.running.printed('error');
-      throw new Error(`the client ended with ${status}: ${said}`);
-    }
+    await this.acting.type('Q\n');
+    await this.acting.ended('exit code 0');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -41,7 +41,10 @@ export class NotSeen extends Error {
   readonly code = 'ERR_NOT_SEEN';
 }
 
-/** A command has not come so far that it could be told from none: it does not listen, or has not connected. */
+/**
+ * A command has not come so far that it could be told from none: it does not listen, or has not connected. Or one of the article's
+ * programs, of which it is known what they do, has not done it: it had no time, or was ended.
+ */
 export class NotReady extends NotSeen {
   override readonly name = 'NotReady';
 }

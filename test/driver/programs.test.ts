@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import type { ExecutionContext } from 'ava';
 import { castPrograms } from '../../src/driver/programs.js';
 import type { Cast } from '../../src/driver/role.js';
+import { NotReady } from '../../src/driver/running.js';
+import * as sys from '../../src/syscall/sys.js';
 import { World } from '../../src/world/world.js';
 import { test } from '../fixture/descriptors.js';
+import { refusing } from '../fixture/sockets.js';
 
 /** The article's programs on the host's network; the test ends them, or they are found. */
 async function cast(t: ExecutionContext, signal?: AbortSignal): Promise<Cast> {
@@ -64,4 +67,19 @@ test('a story that listens twice has started two programs, and both end', async 
   await using actors = await cast(t);
   const ports = [(await actors.server.listen()).port, (await actors.server.listen()).port];
   t.is(new Set(ports).size, 2);
+});
+
+test('a program that has not come so far in time says nothing of TCP', async (t) => {
+  await using actors = await cast(t);
+  await actors.server.listen();
+  const message = /server .*: waited for a client: not within 10000 ms/;
+  await t.throwsAsync(actors.server.accept(), { instanceOf: NotReady, message });
+});
+
+test('a call that failed in a program is the answer of a kernel', async (t) => {
+  await using actors = await cast(t);
+  using owned = new sys.Descriptors();
+  const error = await t.throwsAsync(actors.client.connect(refusing(owned)));
+  t.regex(error?.message ?? '', /client .*: waited for its prompt: .*exit code 1.*ECONNREFUSED/);
+  t.false(error instanceof NotReady);
 });
