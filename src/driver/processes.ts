@@ -51,8 +51,16 @@ export function endDescendants(root: number): void {
 
 /** The parent of a process that lives. Source: proc_pid_stat(5). */
 function parentOf(pid: number): number | undefined {
-  const [, state = 'X', parent] = /^.*\) (\S) (\d+)/s.exec(text(`/proc/${pid}/stat`)) ?? [];
+  const [, state = 'X', parent] = /^.*\) (\S) (\d+)/s.exec(textOf(`/proc/${pid}/stat`)) ?? [];
   return 'ZX'.includes(state) ? undefined : Number(parent);
+}
+
+/** Whether a process has ended, or is about to: there is little to be seen of it then, whoever looks. Source: proc_pid_stat(5). */
+export function isEnding(pid: number): boolean {
+  const PF_EXITING = 0x4;
+  const [, state = 'X', flags] =
+    /^.*\) (\S)(?: \S+){5} (\d+)/s.exec(textOf(`/proc/${pid}/stat`)) ?? [];
+  return 'ZX'.includes(state) || (Number(flags) & PF_EXITING) !== 0;
 }
 
 /** What has gone since it was listed, or is not ours to see, is none of them. */
@@ -68,4 +76,5 @@ function attempt<T>(look: () => T, otherwise: T): T {
 
 const entries = (path: string): string[] => attempt(() => readdirSync(path), []);
 const link = (path: string): string => attempt(() => readlinkSync(path), '');
-const text = (path: string): string => attempt(() => readFileSync(path, 'utf8'), '');
+/** A file of /proc; empty where there is none, not any more, or where it is not ours to see. */
+export const textOf = (path: string): string => attempt(() => readFileSync(path, 'utf8'), '');

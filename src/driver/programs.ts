@@ -1,12 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as tick } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as sys from '../syscall/sys.js';
 import type { Endpoint } from '../tcp/address.js';
+import { stateNumber } from '../tcp/states.js';
 import type { Host } from '../world/host.js';
 import { hasSaidWhy } from './article.js';
 import { borrowSocket } from './borrow.js';
 import { LimitedClient, LimitedServer } from './limited.js';
+import { textOf } from './processes.js';
 import { Program } from './program.js';
 import type {
   ActingProgram,
@@ -25,11 +26,22 @@ const DEADLINE_MS = 10_000;
 const REPLY = 'Message from server: ';
 const cli = fileURLToPath(new URL('../cli.js', import.meta.url));
 
-/** The system call that a process's first thread is blocked in (proc(5), /proc/pid/syscall). */
-function blockedIn(pid: number): string | undefined {
-  const [number] = readFileSync(`/proc/${pid}/syscall`, 'utf8').split(' ', 1);
-  return sys.syscallName(Number(number));
+/**
+ * Whether the server has read the end: it sleeps then, and does nothing else after (proc(5), /proc/pid/syscall). Where nobody
+ * may look at its calls, its socket tells: in CLOSE_WAIT, and nothing unread, of which a FIN counts as one (/proc/pid/net/tcp).
+ */
+function hasReadEnd(pid: number, { address, port }: Endpoint): boolean {
+  const [number = ''] = textOf(`/proc/${pid}/syscall`).split(' ', 1);
+  // In restart_syscall it goes on to sleep when it has been stopped.
+  const asleep = ['clock_nanosleep', 'restart_syscall'];
+  if (number !== '') return asleep.includes(sys.syscallName(Number(number)) ?? '');
+  const table = textOf(`/proc/${pid}/net/tcp${address.includes(':') ? '6' : ''}`);
+  const [local, state] = [hex(port, 4), hex(stateNumber('CLOSE_WAIT'), 2)];
+  return new RegExp(`^ *\\d+: \\w+:${local} \\w+:\\w+ ${state} \\w+:0+ `, 'm').test(table);
 }
+
+const hex = (number: number, digits: number): string =>
+  number.toString(16).toUpperCase().padStart(digits, '0');
 
 /** One of the article's programs, as a process of its own under the name it shows in netstat. */
 class Acting {
@@ -179,13 +191,18 @@ class ServerProgram extends LimitedServer implements ServerRole {
     return this.cannot('a read of its own: the server reads until the end');
   }
 
-  /** The server has read the end when it sleeps: that is all it does after. */
   async readEnd(): Promise<void> {
     const { pid } = this.acting.running;
     const deadline = performance.now() + DEADLINE_MS;
-    while (blockedIn(pid) !== 'clock_nanosleep') {
-      if (performance.now() > deadline)
-        throw new NotReady('the server program has not gone to sleep');
+    const { address } = this;
+    if (address === undefined) throw new Error('the server program does not listen');
+    while (!hasReadEnd(pid, address)) {
+      const { ending } = this.acting.running;
+      const late = performance.now() > deadline;
+      if (late || ending !== undefined) {
+        const instead = ending === undefined ? '' : `: it ended with ${ending}`;
+        throw new NotReady(`the server program has not gone to sleep${instead}`);
+      }
       await tick(1);
     }
   }

@@ -1,4 +1,5 @@
 import { release } from 'node:os';
+import { MayNotLook } from '../driver/borrow.js';
 import { castCommand } from '../driver/command.js';
 import { castLibuv } from '../driver/libuv.js';
 import { failedToStart } from '../driver/program.js';
@@ -254,7 +255,7 @@ function judge(
   if (failure !== undefined) return { verdict: 'inconclusive', reason: messageOf(failure) };
   if (thrown !== undefined) {
     const { error } = thrown;
-    const unfit = isShortage(error) || error instanceof NotReady;
+    const unfit = isShortage(error) || error instanceof MayNotLook || error instanceof NotReady;
     return { verdict: unfit ? 'inconclusive' : 'not-reproduced', reason: messageOf(error) };
   }
   const failed = lab.checks.find(({ ok }) => !ok);

@@ -154,6 +154,11 @@ export function threadsOf(pid: number): Thread[] {
   return threads;
 }
 
+/** Whether what a thread does is hidden from whoever asks, and not for this moment alone. */
+export function isHidden(thread: Thread | undefined): thread is Thread & { reason: string } {
+  return /^E[A-Z]+:/.test(thread?.reason ?? '');
+}
+
 /**
  * The inodes asked about, without doubles.
  *

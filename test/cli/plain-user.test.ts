@@ -1,5 +1,5 @@
 /** The command as a plain user has it: in namespaces of its own, or where they are forbidden on the host's loopback. */
-import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import type { RunRecord } from '../../src/experiment/record.js';
@@ -189,6 +189,37 @@ testUnless(cannot, '--host-network: no namespace, and what cannot be seen is sai
   t.regex(unseen[0].reason, /CAP_NET_RAW/);
   t.is(code, 0);
 });
+
+testUnless(
+  cannot,
+  'a Node that nobody may look into: that is said, and held against nobody',
+  async (t) => {
+    const cli = commandIn(t);
+    const directory = scratch(t);
+    chmodSync(directory, 0o755);
+    const node = join(directory, 'node');
+    // Where it may not be read, what executes it is not dumpable: its /proc/PID belongs to root (proc(5)).
+    copyFileSync(process.execPath, node, constants.COPYFILE_FICLONE);
+    chmodSync(node, 0o111);
+    const ran = (...args: string[]): RunRecord =>
+      JSON.parse(
+        // setpriv itself could still read it.
+        finished([...PLAIN, 'env', node, cli, 'run', ...args, '--host-network', '--json']).stdout,
+      );
+    const record = ran('close-wait', '--driver', 'program');
+    t.is(record.reason, undefined);
+    t.is(record.verdict, 'reproduced');
+    t.true(record.checks.every(({ source }) => source !== 'process' && source !== 'TCP_INFO'));
+    const reasons = new Map(record.observers.map(({ name, reason = '' }) => [name, reason]));
+    t.regex(reasons.get('process') ?? '', /^EACCES: needs the same user and a dumpable process/);
+    t.regex(reasons.get('TCP_INFO') ?? '', /CAP_SYS_PTRACE .*EACCES/);
+    for (const story of ['close-under-blocked-read', 'node-ghost']) {
+      const { verdict, reason = '' } = ran(story);
+      t.is(verdict, 'inconclusive', reason);
+      t.regex(reason, /^EACCES: /);
+    }
+  },
+);
 
 const ON_HOST = ['--host-network', '--driver', 'raw'];
 const NOT_SEEN =
