@@ -1,5 +1,12 @@
 import { relative } from 'node:path';
-import type { CapturedFrame, Check, Diagnosis, Moment, Run } from '../experiment/record.js';
+import type {
+  CapturedFrame,
+  Check,
+  Diagnosis,
+  Moment,
+  ObserverReport,
+  Run,
+} from '../experiment/record.js';
 import type { Scenario } from '../scenario/scenario.js';
 import { formatEndpoint } from '../tcp/address.js';
 import { formatNetstat } from './netstat.js';
@@ -39,11 +46,10 @@ function indent(text: string, by = '  '): string {
   return text.replace(/\n$/, '').replace(/^/gm, by);
 }
 
-function tcpInfoLine({ tcpInfo }: Moment): string {
+function tcpInfoLine({ tcpInfo }: Moment, observers: readonly ObserverReport[]): string {
   const states = Object.entries(tcpInfo).map(([end, state]) => `${end} ${state}`);
-  return states.length === 0
-    ? 'getsockopt(TCP_INFO): no end has a descriptor left'
-    : `getsockopt(TCP_INFO): ${states.join(', ')}`;
+  const refused = observers.find(({ name }) => name === 'TCP_INFO')?.reason;
+  return `getsockopt(TCP_INFO): ${states.join(', ') || refused || 'no end has a descriptor left'}`;
 }
 
 function clockText(observer: string, setMs: readonly number[]): string {
@@ -143,6 +149,7 @@ function differences({ frames, record }: Run): string[] {
 function momentText(
   moment: Moment,
   frames: readonly CapturedFrame[],
+  observers: readonly ObserverReport[],
   formatter: TcpdumpFormatter,
   paint: Paint,
 ): string {
@@ -151,7 +158,7 @@ function momentText(
     parts.push(formatter.format({ timeNs: realtimeNs, segment }), '\n');
   }
   if (frames.length > 0) parts.push('\n');
-  parts.push(formatNetstat(moment.sockets), '\n', tcpInfoLine(moment), '\n');
+  parts.push(formatNetstat(moment.sockets), '\n', tcpInfoLine(moment, observers), '\n');
   for (const diagnosis of moment.diagnoses) {
     parts.push(
       `\n${paint('yellow', `Why does the ${diagnosis.end} not call close()?`)}\n`,
@@ -199,7 +206,7 @@ export function formatRun(run: Run, scenario: Scenario, paint: Paint): string {
   for (const moment of record.moments) {
     const since = from;
     const own = frames.filter(({ tNs }) => tNs > since && tNs <= moment.tNs);
-    parts.push(momentText(moment, own, formatter, paint));
+    parts.push(momentText(moment, own, record.observers, formatter, paint));
     from = moment.tNs;
   }
   const rest = frames.filter(({ tNs }) => tNs > from);
