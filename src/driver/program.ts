@@ -56,7 +56,8 @@ export class Program implements AsyncDisposable {
   #exit: sys.Exit | undefined;
   #heard = false;
   #disposed = false;
-  #changed: () => void = () => {};
+  /** Those who wait for something to happen to it. */
+  readonly #waiting = new Set<() => void>();
 
   private constructor(
     name: string,
@@ -119,8 +120,12 @@ export class Program implements AsyncDisposable {
       return exit;
     } finally {
       this.#heard = true;
-      this.#changed();
+      this.#wake();
     }
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
   }
 
   #record(kind: ProgramEvent['kind'], text: string): void {
@@ -131,7 +136,7 @@ export class Program implements AsyncDisposable {
       this.#kept -= length;
       this.dropped += length;
     }
-    this.#changed();
+    this.#wake();
   }
 
   /** What was printed on standard output so far, or on standard error. */
@@ -174,10 +179,11 @@ export class Program implements AsyncDisposable {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
           deadline.removeEventListener('abort', wake);
+          this.#waiting.delete(wake);
           resolve();
         };
         deadline.addEventListener('abort', wake);
-        this.#changed = wake;
+        this.#waiting.add(wake);
       });
     }
   }

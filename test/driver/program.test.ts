@@ -96,6 +96,18 @@ test('a character that comes in two pieces is one character', async (t) => {
   t.is(program.printed(), 'é\ufffd');
 });
 
+test('two may wait for the same program', async (t) => {
+  const program = await shell(t, 'read go; echo one; read go; echo two');
+  const shown = (text: string) =>
+    program.until(text, () => program.printed().includes(text), DEADLINE_MS);
+  const both = Promise.all([shown('one'), shown('two')]);
+  program.type('\n');
+  await shown('one');
+  program.type('\n');
+  await both;
+  t.is(program.printed(), 'one\ntwo\n');
+});
+
 test('a wait that never comes says who, what, how long and what was printed', async (t) => {
   const program = await shell(t, 'echo something else; echo and a warning >&2; read forever');
   await program.until('both', () => program.events.length === 2, DEADLINE_MS);
