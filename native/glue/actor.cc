@@ -141,10 +141,16 @@ Actor::~Actor() {
 }
 
 napi_value Actor::Construct(napi_env env, napi_callback_info info) {
+  napi_value target = nullptr;
+  napi_get_new_target(env, info, &target);
   napi_value done = nullptr;
   napi_value self = nullptr;
   size_t count = 1;
   napi_get_cb_info(env, info, &count, &done, &self, nullptr);
+  if (target == nullptr) {
+    ThrowType(env, "Actor", "this", "made by new", self);
+    return nullptr;
+  }
   napi_valuetype type = napi_undefined;
   napi_typeof(env, done, &type);
   if (type != napi_function) {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,13 +14,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <vector>
 
 namespace closewait::os {
 namespace {
 
 constexpr int kAboveStandard = 3;
-constexpr int kAnswerMs = 60'000;
 
 // What a child says to the thread that made it: which step failed, or kParent, a question.
 struct Report {
@@ -111,33 +111,46 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+// Closes all but what is still needed: while this process waits, a copy of a socket would keep its
+// connection open, and one of another child's pair would keep who made that from seeing it go on.
+bool CloseOthers(const Plan& plan, const int* pair) {
+  int kept[] = {plan.stdio[0], plan.stdio[1], plan.stdio[2], plan.latch, pair[1]};
+  std::sort(std::begin(kept), std::end(kept));
+  int from = 0;
+  for (int fd : kept) {
+    if (fd > from && syscall(SYS_close_range, from, fd - 1, 0) != 0) return false;
+    if (fd >= from) from = fd + 1;
+  }
+  return syscall(SYS_close_range, from, ~0U, 0) == 0;
+}
+
 // Whether the thread that made this process lives: if not, the wish for its death came too late. A
 // new user namespace does not hide its pid; in another pid namespace it has none, and is asked. No
-// answer is an end of file, unless a process that was made at the same time has a copy of the other
-// end: hence the deadline.
+// answer is an end of file.
 bool HasParent(const Plan& plan, const int* pair) {
   pid_t parent = getppid();
   if (parent != 0) return parent == plan.parent;
-  close(pair[0]);
   Report question = {kParent, 0};
-  struct pollfd answer = {pair[1], POLLIN, 0};
   char yes;
   return write(pair[1], &question, sizeof(question)) == sizeof(question) &&
-         poll(&answer, 1, kAnswerMs) == 1 && read(pair[1], &yes, sizeof(yes)) == sizeof(yes);
+         read(pair[1], &yes, sizeof(yes)) == sizeof(yes);
 }
 
 [[noreturn]] void Child(const Plan& plan, const int* pair) {
-  int step = kLatch;
+  int step = kSeal;
   if ((plan.flags & POSIX_SPAWN_SETPGROUP) != 0) setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (!HasParent(plan, pair)) _exit(127);
-  if (plan.latch < 0 || PassLatch(UnlessTaken(plan.latch, pair))) {
-    step = kUserMap;
-    if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
-        PlaceDescriptors(plan.stdio, pair, step)) {
-      step = kExec;
-      ResetSignals();
-      execve(plan.path, plan.argv, plan.envp);
+  if (CloseOthers(plan, pair)) {
+    if (!HasParent(plan, pair)) _exit(127);
+    step = kLatch;
+    if (plan.latch < 0 || PassLatch(UnlessTaken(plan.latch, pair))) {
+      step = kUserMap;
+      if (((plan.flags & CLONE_NEWUSER) == 0 || MapUser(plan)) &&
+          PlaceDescriptors(plan.stdio, pair, step)) {
+        step = kExec;
+        ResetSignals();
+        execve(plan.path, plan.argv, plan.envp);
+      }
     }
   }
   Report failure = {step, errno};

@@ -41,7 +41,7 @@ export async function bestWorld({ chatter }: Io): Promise<'namespace' | 'host'> 
   } catch (error) {
     if (!(error instanceof Error) || !('syscall' in error)) throw error;
     const why = `no network namespace here (${messageOf(error)})`;
-    if (process.env[INSIDE] !== undefined) {
+    if (process.env[INSIDE] !== undefined && privilege() === 'user-namespace') {
       await setUpLoopback();
       chatter(`${why}; on the loopback of the one made for this command instead`);
     } else {

@@ -21,7 +21,7 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A pid namespace of its own: all that it starts ends with it. */
   readonly newPid?: boolean;
-  /** Is told the pid before the process becomes the program, which it does when this has resolved. */
+  /** Is told the pid, as the process sees it itself, before the process becomes the program, which it does when this has resolved. */
   readonly onProcess?: (pid: number) => Promise<void>;
   /** Gets what goes to standard output, which is then not kept in `events`: for a program that is not read by people. */
   readonly onOutput?: (text: string) => void;

@@ -147,8 +147,10 @@ for (const via of ways) {
     owned.close(server);
     awaitLoopback(() => tcpState(client) === 'CLOSE');
     await observer.flush();
-    const sent = observer.events.find((event) => event.kind === 'send-reset');
-    t.like(sent, { reason: 'TCP_ABORT_ON_CLOSE', remote: { port } });
+    // Not that to a segment sent again, which has no socket any more.
+    const sent = observer.events.filter((e) => e.kind === 'send-reset' && e.socket !== 0n);
+    t.is(sent.length, 1);
+    t.like(sent[0], { reason: 'TCP_ABORT_ON_CLOSE', remote: { port } });
     const received = observer.events.filter((event) => event.kind === 'receive-reset');
     t.is(received.length, 1);
     t.like(received[0], { local: { port }, remote: { port: listener.port } });
@@ -345,24 +347,22 @@ test('available or not, it says how or why not, and leaves nothing', (t) => {
 
 const MODULE = fileURLToPath(new URL('../../src/observer/tracepoint.js', import.meta.url));
 const canDrop = process.geteuid?.() === 0 && spawnSync('setpriv', ['--version']).status === 0;
-const withoutPrivileges: readonly [who: string, flags: string[]][] = [
-  ['root without capabilities', ['--bounding-set=-all', '--inh-caps=-all']],
-];
-for (const [who, flags] of withoutPrivileges) {
-  (canDrop ? test : test.skip)(
-    `${who} is told what is missing${canDrop ? '' : ' (skipped: needs root and setpriv)'}`,
-    (t) => {
-      const program = `import(${JSON.stringify(MODULE)}).then(({TracepointObserver}) =>
-        console.log(JSON.stringify(TracepointObserver.availability())))`;
-      const { stdout, stderr } = spawnSync('setpriv', [...flags, process.execPath, '-e', program], {
-        encoding: 'utf8',
-      });
-      const answer = JSON.parse(stdout || stderr);
-      t.false(answer.available);
-      t.regex(answer.reason, /needs CAP_(SYS_ADMIN|BPF|PERFMON)/);
-    },
-  );
-}
+const asLittle = ['--bounding-set=-all', '--inh-caps=-all'];
+(canDrop ? test : test.skip)(
+  `root without capabilities is told what is missing${canDrop ? '' : ' (skipped: needs root and setpriv)'}`,
+  (t) => {
+    const program = `import(${JSON.stringify(MODULE)}).then(({TracepointObserver}) =>
+      console.log(JSON.stringify(TracepointObserver.availability())))`;
+    const { stdout, stderr } = spawnSync(
+      'setpriv',
+      [...asLittle, process.execPath, '-e', program],
+      { encoding: 'utf8' },
+    );
+    const answer = JSON.parse(stdout || stderr);
+    t.false(answer.available);
+    t.regex(answer.reason, /needs CAP_(SYS_ADMIN|BPF|PERFMON)/);
+  },
+);
 
 for (const via of ways) {
   observing(`a listener may flush and stop: the order stays, by ${via}${note}`, async (t) => {

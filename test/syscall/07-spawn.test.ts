@@ -4,7 +4,7 @@ import * as sys from '../../src/syscall/sys.js';
 import { whyNoTrace } from '../driver/programs.js';
 import { ownedBy, test } from '../fixture/descriptors.js';
 import { runScript } from '../fixture/script.js';
-import { drain } from '../fixture/sockets.js';
+import { connected, drain } from '../fixture/sockets.js';
 
 /** Waits for the end of a program. */
 function ended(owned: sys.Descriptors, { pid, pidfd }: sys.Spawned): sys.Spawned {
@@ -56,6 +56,21 @@ test('spawn(): a wait at a latch ends with its signal, and none is left', async 
   tired.abort();
   await t.throwsAsync(child, { name: 'AbortError' });
   t.throws(() => sys.waitid(sys.P_PID, pid), { code: 'ECHILD' });
+});
+
+test('spawn(): at a latch a process keeps no connection open, and nobody else from going on', async (t) => {
+  const owned = ownedBy(t);
+  const { client, server } = connected(owned);
+  const [ours, latch] = sys.socketpair(...SOCKETS).map((fd) => owned.own(fd)) as [number, number];
+  await using waiting = await sys.Actor.start({ name: 'waiting' });
+  const child = waiting.spawn('/bin/true', { argv: ['true'], latch });
+  pidTold(ours);
+  // It stands there, and was made with a copy of everything.
+  owned.close(client);
+  t.is(sys.read(server, new Uint8Array(1)), 0, 'the FIN has come');
+  ended(owned, sys.spawn('/bin/true', { argv: ['true'] }));
+  sys.write(ours, 'g');
+  ended(owned, await child);
 });
 
 /** The number of a process's group, and its state: proc_pid_stat(5). */
