@@ -236,17 +236,16 @@ async function hold(
   const child = spawn({ latch });
   try {
     await Promise.race([once(keeper, 'readable'), child]);
-    const pid: Buffer = keeper.read(4);
-    await onProcess(pid.readInt32LE());
+    const pid: Buffer | null = keeper.read(4);
+    // Null of one that has ended already, as for want of memory.
+    if (pid !== null) await onProcess(pid.readInt32LE());
     sys.write(outside, 'g');
   } catch (error) {
-    // It holds a copy of this end as well.
-    sys.shutdown(outside, sys.SHUT_RDWR);
+    keeper.destroy();
     await child.catch(() => {});
     throw error;
-  } finally {
-    keeper.destroy();
   }
+  keeper.destroy();
   return await child;
 }
 

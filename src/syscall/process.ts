@@ -156,9 +156,8 @@ export interface SpawnOptions {
   readonly newGroup?: boolean;
   /**
    * A blocking end of a socketpair: before it is the program, the process writes its pid there (4 bytes, as it sees it itself)
-   * and waits for a byte. It ends (ECANCELED) where it reads the end instead; that takes shutdown(2), since it has a copy of
-   * each descriptor. Meanwhile the call waits: it is another thread that answers, or what was written before. It stays the
-   * caller's.
+   * and waits for a byte. Where it reads the end instead, it ends (ECANCELED). Meanwhile the call waits: it is another thread
+   * that answers, or what was written before. It stays the caller's.
    */
   readonly latch?: number;
 }
