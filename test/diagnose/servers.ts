@@ -241,7 +241,8 @@ export async function leaderless(pid: number): Promise<void> {
     try {
       return readlinkSync(`/proc/${pid}/fd/0`) === '';
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+      // Once it has ended its directory is root's, and closed to others (task_dump_owner() of fs/proc/base.c).
+      return ['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '');
     }
   };
   await until(hasLet, () => `the first thread of ${pid} has its descriptors still`);
